@@ -1,0 +1,59 @@
+"""Every label, annotation, container, volume and path that belongs to Warmpod. Nowhere else are they spelt."""
+
+from __future__ import annotations
+
+import hashlib
+
+DOMAIN = "warmpod.dev"
+API_VERSION = f"{DOMAIN}/v1alpha1"
+
+# Annotations a pod's author may set.
+ANNOTATION_MODEL = f"{DOMAIN}/model"
+ANNOTATION_SKIP = f"{DOMAIN}/skip"
+
+# Annotations Warmpod sets on a pod.
+ANNOTATION_DECISION = f"{DOMAIN}/decision"
+ANNOTATION_AWS_CONFIG = f"{DOMAIN}/aws-config"
+
+# Label a namespace's owner may set: lowers a policy's mode in that namespace, never raises it.
+LABEL_NAMESPACE_MODE = f"{DOMAIN}/mode"
+
+# Labels on nodes. The node-restriction prefix keeps kubelets from giving them to themselves.
+NODE_LABEL_PREFIX = "warmpod.node-restriction.kubernetes.io/"
+NODE_LABEL_WARM = "warm"
+
+INIT_CONTAINER = "warmpod-hydrate"
+VOLUME_PREFIX = "warmpod-"
+VOLUME_CACHE_PREFIX = "warmpod-cache-"
+VOLUME_AWS_CONFIG = "warmpod-aws-config"
+
+# Inside containers.
+AWS_CONFIG_DIRECTORY = "/etc/warmpod/aws"
+AWS_CONFIG_FILE = f"{AWS_CONFIG_DIRECTORY}/config"
+CACHE_ROOT = "/warmpod/cache"
+
+# Kubernetes' own names we read.
+ANNOTATION_MIRROR_POD = "kubernetes.io/config.mirror"
+LABEL_NAMESPACE_NAME = "kubernetes.io/metadata.name"
+LABEL_POD_SECURITY_ENFORCE = "pod-security.kubernetes.io/enforce"
+
+
+def digest16(name: str) -> str:
+    """First 16 hex digits of the SHA-256 of `name`: how labels and directories name an artifact."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def image_label(canonical: str) -> str:
+    """The node label key that says a node holds the image of this canonical name."""
+    return f"{NODE_LABEL_PREFIX}image-{digest16(canonical)}"
+
+
+def model_label(key: str) -> str:
+    """The node label key that says a node holds the model of this key (`s3://bucket/prefix@etag-set`)."""
+    return f"{NODE_LABEL_PREFIX}model-{digest16(key)}"
+
+
+def cache_volume(node_cache: str) -> str:
+    """The pod volume that holds a NodeCache, within the 63 characters of a DNS label."""
+    name = f"{VOLUME_CACHE_PREFIX}{node_cache}"
+    return name if len(name) <= 63 and "." not in name else f"{VOLUME_CACHE_PREFIX}{digest16(node_cache)}"
