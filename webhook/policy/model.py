@@ -1,0 +1,208 @@
+"""What a decision reads of the policies: frozen, every reference resolved, every expression compiled.
+
+`parse.parse` makes these from documents; nobody else needs to. Names are those of the YAML fields in snake_case;
+`docs/policies.md` has the meaning of each field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+from webhook.policy.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from webhook.cel import Expression
+    from webhook.kube import Object
+    from webhook.kube.accelerator import Accelerators
+    from webhook.kube.selector import LabelSelector
+
+
+class Mode(StrEnum):
+    """How far a policy goes: not at all, computing and reporting only, or changing pods."""
+
+    OFF = "Off"
+    AUDIT = "Audit"
+    ENFORCE = "Enforce"
+
+    @property
+    def rank(self) -> int:
+        """0 for Off, 1 for Audit, 2 for Enforce."""
+        return _RANKS[self]
+
+    @staticmethod
+    def lowest(a: Mode, b: Mode) -> Mode:
+        """The one of the two that does less."""
+        return a if _RANKS[a] <= _RANKS[b] else b
+
+
+_RANKS: dict[Mode, int] = {Mode.OFF: 0, Mode.AUDIT: 1, Mode.ENFORCE: 2}
+
+
+class Placement(StrEnum):
+    """What warm nodes mean for scheduling: nothing, a preferred term, or a required one."""
+
+    OFF = "Off"
+    PREFER = "Prefer"
+    REQUIRE = "Require"
+
+
+class FailurePolicy(StrEnum):
+    """What an error in a policy's CEL means for the pod."""
+
+    IGNORE = "Ignore"
+    FAIL = "Fail"
+
+
+class OnFailure(StrEnum):
+    """What a failed hydration means: the init container retries, or the pod starts without the model."""
+
+    RETRY = "Retry"
+    CONTINUE = "Continue"
+
+
+class Tenancy(StrEnum):
+    """Who shares what lies in a cache: pods of one namespace, or all pods of the node."""
+
+    NAMESPACE = "Namespace"
+    CLUSTER = "Cluster"
+
+
+SourceKind = Literal["value", "annotation", "label", "env", "arg", "expression"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a document begins, and where each of its fields stands (`path -> (line, column)`, from 1)."""
+
+    file: str
+    line: int
+    fields: Mapping[str, tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
+
+    def at(self, path: str) -> tuple[int, int]:
+        """Line and column of a field, or of the nearest field around it that the file spells out."""
+        while path:
+            if path in self.fields:
+                return self.fields[path]
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self.line, 1
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCache:
+    """Where models lie on a node. `volume` and `fallback_volume` are volume sources without a name."""
+
+    name: str
+    volume: Object
+    fallback_volume: Object | None
+    tenancy: Tenancy
+    keep_free: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ClientProfile:
+    """S3 client settings: `env` sorted by name, `aws_config` the sections of an AWS CLI configuration."""
+
+    name: str
+    env: Mapping[str, str]
+    aws_config: Mapping[str, Any]
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRule:
+    """Where a model's source is read: `text` is the value, key, flag or expression that `kind` speaks of."""
+
+    kind: SourceKind
+    text: str
+    expression: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceVolume:
+    """The volume (with its name) that holds `file://` sources, and where the init container alone mounts it."""
+
+    volume: Object
+    mount_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model a policy brings into a pod. `allow` is never empty: for a `value` source it defaults to that value."""
+
+    name: str
+    source: SourceRule
+    source_volume: SourceVolume | None
+    allow: tuple[str, ...]
+    cache: NodeCache
+    mount_path: str
+    containers: tuple[str, ...]
+    redirect: bool
+    placement: Placement
+    on_failure: OnFailure
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRule:
+    """One volume (with its name) and where it is mounted. No `containers`: those that request the accelerator."""
+
+    volume: Object
+    mount_path: str
+    read_only: bool
+    containers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One of `matchConditions`."""
+
+    name: str
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One of `variables`; its expression may read those before it."""
+
+    name: str
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One WarmPolicy. `accelerators` None means the installation's; a selector that is None matches everything."""
+
+    name: str
+    mode: Mode
+    failure_policy: FailurePolicy
+    namespace_selector: LabelSelector | None
+    object_selector: LabelSelector | None
+    accelerators: Accelerators | None
+    conditions: tuple[Condition, ...]
+    variables: tuple[Variable, ...]
+    image_placement: Placement
+    models: tuple[Model, ...]
+    volumes: tuple[VolumeRule, ...]
+    profiles: tuple[ClientProfile, ...]
+    env: tuple[tuple[str, str], ...]
+    acknowledged: frozenset[str]
+    origin: Origin
+    accelerator_patterns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """All policies in force, by name. `problems` says which documents were left out, and why.
+
+    `digest` is a hash of the documents' content: equal content gives an equal digest, whatever the files are called.
+    """
+
+    policies: tuple[Policy, ...] = ()
+    digest: str = ""
+    problems: tuple[Problem, ...] = ()
+    caches: tuple[NodeCache, ...] = ()
+    profiles: tuple[ClientProfile, ...] = ()
