@@ -1,0 +1,1 @@
+"""What platform engineers write: documents read strictly, compiled once, matched to pods. Pure."""
