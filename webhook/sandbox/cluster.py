@@ -1,0 +1,204 @@
+"""The control plane: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, and kwok for the kubelets."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+
+from webhook.sandbox import Progress, credentials, ports
+from webhook.sandbox.binaries import Binaries
+from webhook.sandbox.process import DeadProcess, Process, wait_until
+
+ATTEMPTS = 3
+"""How often a start is tried when somebody else takes a port between our look and the bind."""
+
+ETCD_SECONDS = 30.0
+READY_SECONDS = 90.0
+"""How long the API server may take: 5 s on two idle cores, much longer on a loaded machine."""
+
+_STAGES = Path(__file__).with_name("stages.yaml")
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    # Pods with their patches, of everything else who did what.
+    "rules": [
+        {"level": "Request", "resources": [{"group": "", "resources": ["pods"]}]},
+        {"level": "Metadata"},
+    ],
+}
+
+
+class ControlPlane:
+    """A Kubernetes API with scheduler, controllers and pretend kubelets, for as long as this process lives.
+
+    `start` leaves either everything running or nothing. Start it from a thread that lives as long as it (`Process`).
+    """
+
+    def __init__(
+        self, binaries: Binaries, directory: Path, *, progress: Progress, audit_log: Path | None = None
+    ) -> None:
+        self._binaries = binaries
+        self._directory = directory
+        self._progress = progress
+        self._audit_log = audit_log
+        self._processes: list[Process] = []
+        self.kubeconfig = directory / "kubeconfig"
+        self.server = ""
+        self.files: credentials.Files | None = None
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """What runs, in the order of its start."""
+        return tuple(self._processes)
+
+    def start(self) -> None:
+        """Return when the API server is ready and the others are started. Raises `DeadProcess`."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._start_once()
+            except DeadProcess as error:
+                self.stop()
+                if ports.CLASH not in error.log or attempt == ATTEMPTS:
+                    raise
+                self._progress("somebody took one of the ports; trying others")
+            except BaseException:
+                self.stop()
+                raise
+
+    def stop(self) -> None:
+        """End everything, last started first. The data of etcd goes with its directory, whoever owns that."""
+        for process in reversed(self._processes):
+            # etcd and the API server would wait for watches to end; nothing here outlives them, so no grace is due.
+            process.stop(grace=0.5)
+        self._processes.clear()
+
+    def check(self) -> None:
+        """Raise `DeadProcess` for a part that has ended by itself."""
+        for process in self._processes:
+            process.check()
+
+    def _start_once(self) -> None:
+        etcd_port, peer_port, server_port = ports.free(3)
+        self.server = f"https://{ports.LOOPBACK}:{server_port}"
+        directory = self._directory
+        self.files, tokens = credentials.create(directory / "credentials", datetime.now(UTC))
+        configs = {
+            user: self.kubeconfig if user == "admin" else directory / "credentials" / f"{user}.kubeconfig"
+            for user in tokens
+        }
+        for user, path in configs.items():
+            credentials.write_private(path, credentials.kubeconfig(self.server, self.files.authority, tokens[user]))
+
+        self._progress("starting etcd")
+        etcd = self._run("etcd", self._binaries.etcd, *_etcd(directory / f"etcd-{etcd_port}", etcd_port, peer_port))
+        wait_until(lambda: ports.answers(etcd_port), "listen", processes=[etcd], seconds=ETCD_SECONDS)
+
+        self._progress("starting kube-apiserver")
+        server = self._run(
+            "kube-apiserver", self._binaries.kube_apiserver, *_api_server(self.files, etcd_port, server_port), *self._audit()
+        )
+        wait_until(
+            lambda: _ready(server_port, self._context(), tokens["admin"]),
+            "get ready",
+            processes=[etcd, server],
+            seconds=READY_SECONDS,
+        )
+
+        self._progress("starting kube-controller-manager, kube-scheduler and kwok")
+        key = self.files.service_account_key
+        self._run(
+            "kube-controller-manager",
+            self._binaries.kube_controller_manager,
+            *_component(configs["controller-manager"]),
+            "--controllers=*",
+            f"--service-account-private-key-file={key}",
+            f"--root-ca-file={self.files.authority_pem}",
+            "--use-service-account-credentials=false",
+        )
+        self._run("kube-scheduler", self._binaries.kube_scheduler, *_component(configs["scheduler"]))
+        self._run(
+            "kwok",
+            self._binaries.kwok,
+            f"--kubeconfig={configs['kwok']}",
+            f"--config={_STAGES}",
+            "--manage-all-nodes=true",
+            "--node-lease-duration-seconds=40",
+        )
+
+    def _run(self, name: str, program: Path, *arguments: str) -> Process:
+        process = Process(name, [program, *arguments], self._directory / "logs" / f"{name}.log")
+        self._processes.append(process)
+        process.start()
+        return process
+
+    def _context(self) -> ssl.SSLContext:
+        assert self.files is not None
+        return ssl.create_default_context(cadata=self.files.authority.certificate_pem.decode())
+
+    def _audit(self) -> tuple[str, ...]:
+        if self._audit_log is None:
+            return ()
+        policy = self._directory / "credentials" / "audit-policy.json"
+        credentials.write_private(policy, json.dumps(_AUDIT_POLICY).encode())
+        return (f"--audit-policy-file={policy}", f"--audit-log-path={self._audit_log}", "--audit-log-mode=blocking")
+
+
+def _etcd(data: Path, port: int, peer_port: int) -> tuple[str, ...]:
+    client, peer = f"http://{ports.LOOPBACK}:{port}", f"http://{ports.LOOPBACK}:{peer_port}"
+    return (
+        f"--data-dir={data}",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+        "--unsafe-no-fsync",  # the data need not survive a crash of the machine
+        "--log-level=warn",
+    )
+
+
+def _api_server(files: credentials.Files, etcd_port: int, port: int) -> tuple[str, ...]:
+    return (
+        f"--etcd-servers=http://{ports.LOOPBACK}:{etcd_port}",
+        f"--bind-address={ports.LOOPBACK}",
+        f"--secure-port={port}",
+        f"--tls-cert-file={files.server_certificate}",
+        f"--tls-private-key-file={files.server_key}",
+        f"--cert-dir={files.tokens.parent}",
+        f"--service-account-key-file={files.service_account_certificate}",
+        f"--service-account-signing-key-file={files.service_account_key}",
+        "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        "--service-cluster-ip-range=10.96.0.0/16",
+        f"--token-auth-file={files.tokens}",
+        "--authorization-mode=RBAC",
+        "--allow-privileged=true",
+        # The `kubernetes` Service cannot have a loopback address as its endpoint.
+        "--endpoint-reconciler-type=none",
+        "--profiling=false",
+    )
+
+
+def _component(kubeconfig: Path) -> tuple[str, ...]:
+    return (
+        f"--kubeconfig={kubeconfig}",
+        f"--authentication-kubeconfig={kubeconfig}",
+        f"--authorization-kubeconfig={kubeconfig}",
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--profiling=false",
+    )
+
+
+def _ready(port: int, context: ssl.SSLContext, token: str) -> bool:
+    connection = http.client.HTTPSConnection(ports.LOOPBACK, port, timeout=5, context=context)
+    try:
+        connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {token}"})
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
