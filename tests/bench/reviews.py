@@ -92,7 +92,7 @@ _VALUES = ("/scratch/hf", "1", "INFO", "eth0", "16", "PCI_BUS_ID", "false", "ser
 
 def pods() -> list[tuple[str, Object]]:
     """The namespace and pod of every review, in the order of `SHAPES`."""
-    return [(shape.namespace, _pod(shape)) for shape in SHAPES]
+    return [(shape.namespace, admitted(shape)) for shape in SHAPES]
 
 
 def corpus() -> list[bytes]:
@@ -139,7 +139,8 @@ def _digest(*parts: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, "/".join(parts)))
 
 
-def _pod(shape: Shape) -> Object:
+def manifest(shape: Shape) -> Object:
+    """The pod as its author or controller sends it, with the defaults filled that the API server fills first."""
     metadata: Object = {
         "namespace": shape.namespace,
         "labels": {"app": shape.name},
@@ -168,18 +169,22 @@ def _pod(shape: Shape) -> Object:
         spec["tolerations"] = [{"key": shape.accelerator, "operator": "Exists", "effect": "NoSchedule"}]
     if shape.pinned:
         spec["affinity"] = {"nodeAffinity": _affinity()}
-    sent = {"metadata": metadata, "spec": spec}
-    metadata["managedFields"] = [
-        {
-            "manager": "kube-controller-manager" if shape.owner else "kubectl-client-side-apply",
-            "operation": "Update",
-            "apiVersion": "v1",
-            "time": "2026-11-20T09:30:00Z",
-            "fieldsType": "FieldsV1",
-            "fieldsV1": _fields(sent),
-        }
-    ]
-    return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": _after_admission(spec), "status": {}}
+    return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": {}}
+
+
+def admitted(shape: Shape) -> Object:
+    """The pod as a webhook sees it: with managed fields, and after the admission plugins that come before."""
+    sent = manifest(shape)
+    metadata, spec = sent["metadata"], sent["spec"]
+    managed = {
+        "manager": "kube-controller-manager" if shape.owner else "kubectl-client-side-apply",
+        "operation": "Update",
+        "apiVersion": "v1",
+        "time": "2026-11-20T09:30:00Z",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": _fields({"metadata": metadata, "spec": spec}),
+    }
+    return {**sent, "metadata": {**metadata, "managedFields": [managed]}, "spec": _after_admission(spec)}
 
 
 def _volumes(shape: Shape) -> dict[str, tuple[Object, str]]:
@@ -286,19 +291,19 @@ def _after_admission(spec: Object) -> Object:
             },
         },
     ]
-    admitted: Object = dict(spec)
-    admitted["volumes"] = [*spec["volumes"], {"name": token, "projected": {"sources": sources, "defaultMode": 420}}]
+    after: Object = dict(spec)
+    after["volumes"] = [*spec["volumes"], {"name": token, "projected": {"sources": sources, "defaultMode": 420}}]
     for each in ("initContainers", "containers"):
         if each in spec:
-            admitted[each] = [{**one, "volumeMounts": [*one.get("volumeMounts", []), mount]} for one in spec[each]]
+            after[each] = [{**one, "volumeMounts": [*one.get("volumeMounts", []), mount]} for one in spec[each]]
     tolerations = [
         {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
         for key in ("not-ready", "unreachable")
     ]
-    admitted["tolerations"] = [*spec.get("tolerations", []), *tolerations]
-    admitted.update(serviceAccountName="default", serviceAccount="default", priority=0)
-    admitted["preemptionPolicy"] = "PreemptLowerPriority"
-    return admitted
+    after["tolerations"] = [*spec.get("tolerations", []), *tolerations]
+    after.update(serviceAccountName="default", serviceAccount="default", priority=0)
+    after["preemptionPolicy"] = "PreemptLowerPriority"
+    return after
 
 
 def _fields(value: Object) -> Object:

@@ -25,6 +25,7 @@ from tests.bench import situation
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0
+INVENTORY = "inventory.json"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -104,7 +105,7 @@ def warmpod(
     """`warmpod webhook` with one worker, as installed, on so many policies and nodes."""
     home = place.root / name
     rules = situation.write_policies(home / "policies", count=policies)
-    inventory = home / "inventory.json"
+    inventory = home / INVENTORY
     # The webhook calls a snapshot stale after two minutes; nobody renews this one, so it carries a later time.
     inventory.write_bytes(situation.snapshot(nodes=nodes, other_artifacts=other_artifacts, lifetime=timedelta(hours=1)))
     port = free_port()
