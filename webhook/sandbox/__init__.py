@@ -1,7 +1,7 @@
 """A real Kubernetes control plane on this machine, with Warmpod installed in it and pretend GPU nodes. I/O.
 
-One implementation for everyone: `warmpod sandbox`, `warmpod demo` and the cluster tests. Linux only: what it starts is tied to
-its parent's life by the kernel.
+One implementation for everyone: `warmpod sandbox`, `warmpod demo` and the cluster tests. Linux only: what it starts is
+tied to its parent's life by the kernel.
 """
 
 from __future__ import annotations

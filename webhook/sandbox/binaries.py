@@ -80,10 +80,9 @@ def find(assets: Path | None = None, environment: Mapping[str, str] = os.environ
     for name in OTHERS:
         # kubectl and etcd beside the API server fit it best; otherwise the first place wins.
         nearby = [found["kube-apiserver"].parent] if found else []
-        for directory in (*nearby, *(place.directory for place in places)):
-            if path := _program(directory, name):
-                found[name] = path
-                break
+        candidates = (_program(directory, name) for directory in (*nearby, *(place.directory for place in places)))
+        if path := next(filter(None, candidates), None):
+            found[name] = path
     missing = tuple(name for name in (*KUBERNETES, *OTHERS) if name not in found)
     if missing:
         raise MissingBinaries(_explain(missing, places), missing)
@@ -96,9 +95,9 @@ def _places(environment: Mapping[str, str]) -> Iterator[Place]:
     yield Place("warmpod's cache", built(environment))
     for directory in _envtest_store(environment):
         yield Place("setup-envtest's store", directory)
-    for directory in dict.fromkeys(environment.get("PATH", "").split(os.pathsep)):
-        if directory.startswith("/"):  # "." on PATH would run what the working directory holds
-            yield Place("PATH", Path(directory))
+    for entry in dict.fromkeys(environment.get("PATH", "").split(os.pathsep)):
+        if entry.startswith("/"):  # "." on PATH would run what the working directory holds
+            yield Place("PATH", Path(entry))
 
 
 def _envtest_store(environment: Mapping[str, str]) -> list[Path]:

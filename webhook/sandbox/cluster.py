@@ -59,7 +59,7 @@ class ControlPlane:
         """Return when the API server is ready and the others are started. Raises `DeadProcess`."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._start_once()
+                self._start_once()
             except DeadProcess as error:
                 self.stop()
                 if ports.CLASH not in error.log or attempt == ATTEMPTS:
@@ -68,6 +68,8 @@ class ControlPlane:
             except BaseException:
                 self.stop()
                 raise
+            else:
+                return
 
     def stop(self) -> None:
         """End everything, last started first. The data of etcd goes with its directory, whoever owns that."""
@@ -99,7 +101,10 @@ class ControlPlane:
 
         self._progress("starting kube-apiserver")
         server = self._run(
-            "kube-apiserver", self._binaries.kube_apiserver, *_api_server(self.files, etcd_port, server_port), *self._audit()
+            "kube-apiserver",
+            self._binaries.kube_apiserver,
+            *_api_server(self.files, etcd_port, server_port),
+            *self._audit(),
         )
         wait_until(
             lambda: _ready(server_port, self._context(), tokens["admin"]),

@@ -1,4 +1,4 @@
-"""Certificates, tokens and kubeconfigs of one sandbox. Everything is made new at each start and readable by its owner alone."""
+"""Certificates, tokens and kubeconfigs of one sandbox: made new at each start, readable by their owner alone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def create(directory: Path, now: datetime) -> tuple[Files, dict[str, str]]:
     server = issue_leaf(
         authority, [LOOPBACK, "localhost", "kubernetes.default.svc", "10.96.0.1"], now, common_name="kube-apiserver"
     )
-    # Any P-256 key signs service account tokens. The API server reads the public half from a certificate, not from PKCS#8.
+    # Any P-256 key signs service account tokens. The API server reads the public half from a certificate only.
     service_accounts = issue_authority(now, common_name="service-accounts")
     tokens = {user: secrets.token_urlsafe(32) for user in USERS}
     files = Files(

@@ -1,8 +1,9 @@
 """Run a command that dies with its parent: `lifeline.py PARENT_PID COMMAND [ARGUMENT...]`.
 
-A program of its own, started by path with `python -I -S`, because code between fork and exec is unsafe in a process with
-threads. It asks the kernel for SIGKILL at its parent's death (prctl(2), PR_SET_PDEATHSIG; the setting survives exec), makes
-sure that the parent did not die before that, and becomes the command. "Parent" is the *thread* that started it.
+A program of its own, started by path with `python -I -S`, because code between fork and exec is unsafe in a process
+with threads. It asks the kernel for SIGKILL at its parent's death (prctl(2), PR_SET_PDEATHSIG; the setting survives
+exec), makes sure that the parent did not die before that, and becomes the command. "Parent" is the *thread* that
+started it.
 """
 
 import ctypes

@@ -19,6 +19,12 @@ _LIFELINE = Path(__file__).with_name("lifeline.py")
 _POLL_SECONDS = 0.05
 
 
+def tied(program: str | Path, *arguments: str | Path) -> list[str]:
+    """The command line that runs a program which dies with the thread that starts it (`lifeline`)."""
+    own = [sys.executable, "-I", "-S", str(_LIFELINE), str(os.getpid())]
+    return [*own, str(program), *(str(argument) for argument in arguments)]
+
+
 class DeadProcess(SandboxFailed):
     """A process of the sandbox ended by itself, or did not get ready. `log` is the end of what it wrote."""
 
@@ -49,7 +55,7 @@ class Process:
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self._child = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_LIFELINE), str(os.getpid()), *self._command],
+                tied(*self._command),
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,
@@ -114,12 +120,17 @@ class Process:
 
 
 def wait_until(
-    ready: Callable[[], bool], what: str, *, processes: Sequence[Process], seconds: float, culprit: Process | None = None
+    ready: Callable[[], bool],
+    what: str,
+    *,
+    processes: Sequence[Process],
+    seconds: float,
+    culprit: Process | None = None,
 ) -> None:
     """Wait until `ready()` holds.
 
-    Raises `DeadProcess` as soon as one of `processes` has ended, and after `seconds` with the log of `culprit` (default:
-    the last of `processes`). `what` finishes the sentence "kube-apiserver did not ..." in the error.
+    Raises `DeadProcess` as soon as one of `processes` has ended, and after `seconds` with the log of `culprit`
+    (default: the last of `processes`). `what` finishes the sentence "kube-apiserver did not ..." in the error.
     """
     deadline = time.monotonic() + seconds
     while not ready():
