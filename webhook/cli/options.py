@@ -8,6 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from webhook import __version__
+
+#: What commands without a cluster put into the pods they show; installations give theirs by digest.
+DEFAULT_HYDRATOR_IMAGE = f"warmpod:{__version__}"
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -17,3 +22,19 @@ def option(*declarations: str, twin: str | None = None, **attributes: Any) -> Ca
     name = re.split(r"[ /]", flag)[0].removeprefix("--").replace("-", "_").upper()
     attributes.setdefault("show_default", attributes.get("default") not in (None, "", (), False))
     return click.option(*declarations, envvar=twin or f"WARMPOD_{name}", show_envvar=True, **attributes)
+
+
+def facts_options(function: Decorated) -> Decorated:
+    """The options by which an installation of Warmpod is set up, for commands that decide without one."""
+    image = option(
+        "--hydrator-image",
+        default=DEFAULT_HYDRATOR_IMAGE,
+        help="Image of the init container; empty turns hydration off.",
+    )
+    level = option(
+        "--default-pod-security-level",
+        type=click.Choice(["privileged", "baseline", "restricted"]),
+        default="privileged",
+        help="For namespaces without the label pod-security.kubernetes.io/enforce.",
+    )
+    return image(level(function))

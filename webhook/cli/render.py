@@ -15,11 +15,12 @@ from typing import Any, Final
 import click
 import yaml
 
-from webhook.cli.errors import colour_wanted, printable
+from webhook.cli.errors import COLOURS, colour_wanted, printable
+from webhook.policy.problem import Problem
 
 #: Wide enough that a table in a log file never wraps.
 PLAIN_WIDTH: Final = 1000
-#: Some longest lines of the YAML around a change.
+#: Unchanged lines of YAML shown around a change.
 CONTEXT_LINES: Final = 3
 
 
@@ -69,12 +70,30 @@ def json_text(value: Any) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
-def diff_text(before: Any, after: Any, *, label: str, colour: bool = False) -> str:
-    """A unified diff of two values as YAML; empty when they are equal. `label` names the thing in both headers."""
+def diff_text(before: Any, after: Any, names: tuple[str, str]) -> str:
+    """A coloured unified diff of two values as YAML; empty when they are equal. `names` stand in its two headers."""
     old, new = yaml_text(before).splitlines(), yaml_text(after).splitlines()
-    shown = printable(label)
-    lines = difflib.unified_diff(old, new, f"{shown} (as sent)", f"{shown} (warm)", n=CONTEXT_LINES, lineterm="")
-    return "".join(f"{_coloured(line) if colour else line}\n" for line in lines)
+    lines = difflib.unified_diff(old, new, *map(printable, names), n=CONTEXT_LINES, lineterm="")
+    return "".join(f"{_coloured(line)}\n" for line in lines)
+
+
+def problem_text(problem: Problem) -> str:
+    """One problem as compilers print theirs, so that editors and terminals can jump to it; the hint on its own line."""
+    place = click.style(printable(f"{problem.file}:{problem.line}:{problem.column}:"), bold=True)
+    word = click.style(f"{problem.severity} {problem.code}", fg=COLOURS[problem.severity])
+    field = f"{problem.path}: " if problem.path else ""
+    hint = f"    hint: {printable(problem.hint)}\n" if problem.hint else ""
+    return f"{place} {word} {printable(field + problem.message)}\n{hint}"
+
+
+def failure_text(name: str, failure: str) -> str:
+    """What a case failed on, below its name. Diffs inside keep their colours."""
+    return f"\n{click.style(printable(name), bold=True)}: {failure}\n"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _coloured(line: str) -> str:
@@ -106,7 +125,9 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         grid.add_column(header, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(printable(cell), style=_STYLES.get(cell, "")) for cell in row))
-    console.print(grid)
+    with console.capture() as captured:
+        console.print(grid)
+    show("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 _STYLES: Final = {

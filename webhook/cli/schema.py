@@ -25,7 +25,7 @@ def command(destination: str) -> None:
 
     \b
       # yaml-language-server: $schema=../schema.json
-    """
+    """  # noqa: D301 - click keeps the lines after a backspace character as they are
     from webhook.cli.render import json_text, show
     from webhook.policy.schema import json_schema
 

@@ -1,0 +1,223 @@
+"""The cases that stand beside policies: a pod, the facts of its world, and the decision one expects.
+
+A case is a directory `<policy directory>/cases/<case>/` of exactly three files: `input.yaml` (a pod, or a workload whose
+first pod counts), `facts.yaml` and `expected.yaml`. Every run also holds the decision to the laws that need no writing
+down: the patch makes the pod, and a second review of the result changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from webhook.admission import admit
+from webhook.admission.decision import Decision, Facts
+from webhook.cel import Environment
+from webhook.cli.documents import read_file
+from webhook.cli.errors import CouldNotRun
+from webhook.cli.options import DEFAULT_HYDRATOR_IMAGE
+from webhook.cli.previews import decision_json
+from webhook.cli.render import diff_text, yaml_text
+from webhook.cli.world import in_namespace, read_policies, settings
+from webhook.inventory.model import EMPTY
+from webhook.inventory.snapshot import UnreadableSnapshot, decode
+from webhook.kube import Object, patch
+from webhook.kube.review import for_pod
+from webhook.kube.workload import FoundPod, pods_of
+from webhook.policy.model import PolicySet
+
+FILES: Final = ("input.yaml", "facts.yaml", "expected.yaml")
+FACTS: Final = frozenset({"namespace", "namespaceLabels", "inventory", "settings"})
+SETTINGS: Final = frozenset({"hydratorImage", "defaultPodSecurityLevel"})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case directory, and the directory of the policies it is about."""
+
+    directory: Path
+    policies: Path
+
+    @property
+    def name(self) -> str:
+        """`<policy directory>/<case>`, as people call it."""
+        return f"{self.policies.resolve().name}/{self.directory.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a case went: `failures` is empty unless `result` is "failed"."""
+
+    case: Case
+    result: str
+    failures: tuple[str, ...] = ()
+
+
+def find(roots: Sequence[str]) -> list[Case]:
+    """All cases at or below the given directories, in name order, each once. Raises CouldNotRun for a root that is none."""
+    found: dict[Path, Case] = {}
+    for root in map(Path, roots):
+        if not root.is_dir():
+            raise CouldNotRun(f"{root}: no such directory", hint="`warmpod test` takes directories that hold policies")
+        if root.resolve().parent.name == "cases":
+            found[root.resolve()] = Case(root, root.resolve().parent.parent)
+            continue
+        folders = [root] if root.resolve().name == "cases" else sorted(root.rglob("cases"))
+        for folder in filter(Path.is_dir, folders):
+            for entry in sorted(folder.iterdir()):
+                found.setdefault(
+                    entry.resolve(), Case(entry, folder.parent if folder != root else folder.resolve().parent)
+                )
+    return list(found.values())
+
+
+def run(case: Case, *, update: bool = False, environment: Environment | None = None) -> Outcome:
+    """Run one case, with `update` writing what was decided into `expected.yaml`. Never raises for what a file holds."""
+    try:
+        stray = _stray(case.directory, update=update)
+        if stray:
+            return Outcome(case, "failed", stray)
+        decision, broken = decide(case, environment)
+    except CouldNotRun as error:
+        return Outcome(case, "failed", (error.message,))
+    actual = decision_json(decision)
+    expected_file = case.directory / "expected.yaml"
+    if broken:
+        return Outcome(case, "failed", broken)
+    if update:
+        text = yaml_text(_ordered(actual))
+        if expected_file.exists() and expected_file.read_text(encoding="utf-8") == text:
+            return Outcome(case, "passed")
+        expected_file.write_text(text, encoding="utf-8")
+        return Outcome(case, "updated")
+    try:
+        expected = _one(expected_file)
+    except CouldNotRun as error:
+        return Outcome(case, "failed", (error.message,))
+    if _same(expected, actual):
+        return Outcome(case, "passed")
+    difference = diff_text(_ordered(expected), _ordered(actual), ("expected", "decided"))
+    return Outcome(case, "failed", (f"{expected_file}: the decision is another one\n{difference.rstrip()}",))
+
+
+def decide(case: Case, environment: Environment | None = None) -> tuple[Decision, tuple[str, ...]]:
+    """The decision of a case, and the laws it breaks. Raises CouldNotRun where a file is at fault."""
+    policies = read_policies(str(case.policies), environment)
+    errors = [str(problem) for problem in policies.problems if problem.severity == "error"]
+    if errors:
+        raise CouldNotRun("\n".join(errors))
+    pod, namespace, facts = _world(case, policies)
+    decision = admit(for_pod(pod, namespace=namespace), facts)
+    broken = [f"law broken: {violation}" for violation in decision.violations]
+    for name, operations, result in (
+        ("patch", decision.patch, decision.pod),
+        ("wouldPatch", decision.would_patch, decision.would_pod),
+    ):
+        if operations and (result is None or not _same(patch.apply(pod, operations), result)):
+            broken.append(f"{name} does not make the pod that was decided")
+        if operations and result is not None:
+            again = admit(for_pod(result, namespace=namespace), facts)
+            if again.patch or again.would_patch:
+                left = json.dumps(again.patch or again.would_patch)
+                broken.append(f"a second review of the result of {name} changes it again: {left}")
+    return decision, tuple(broken)
+
+
+def _stray(directory: Path, *, update: bool) -> tuple[str, ...]:
+    """Files a case lacks or should not have; a missing `expected.yaml` is what `update` is for."""
+    if not directory.is_dir():
+        return (f"{directory}: a file beside the cases; every case is a directory",)
+    present = {entry.name for entry in directory.iterdir()}
+    missing = [name for name in FILES if name not in present and not (update and name == "expected.yaml")]
+    lost = [f"{directory / name}: missing{_REMEDY.get(name, '')}" for name in missing]
+    extra = [f"{directory / name}: not part of a case" for name in sorted(present.difference(FILES))]
+    return (*lost, *extra)
+
+
+_REMEDY = {"expected.yaml": " (`warmpod test --update` writes it)"}
+
+
+def _world(case: Case, policies: PolicySet) -> tuple[Object, str, Facts]:
+    found = _first_pod(case.directory / "input.yaml")
+    file = case.directory / "facts.yaml"
+    given = _fields(_one(file), FACTS, str(file))
+    chosen = _fields(given.get("settings") or {}, SETTINGS, f"{file}: settings")
+    inventory = EMPTY
+    if given.get("inventory") is not None:
+        try:
+            inventory = decode(json.dumps(given["inventory"]).encode())
+        except UnreadableSnapshot as error:
+            raise CouldNotRun(f"{file}: inventory: {error}") from error
+    try:
+        wished = settings(
+            chosen.get("hydratorImage", DEFAULT_HYDRATOR_IMAGE), chosen.get("defaultPodSecurityLevel", "privileged")
+        )
+    except ValueError as error:
+        raise CouldNotRun(f"{file}: settings: {error}") from error
+    namespace = given.get("namespace") or found.namespace or "default"
+    # A key with no value says that nobody knows the labels; leaving the key out says that there are none.
+    labels = given.get("namespaceLabels", {})
+    if not isinstance(namespace, str) or not (labels is None or _is_labels(labels)):
+        raise CouldNotRun(f"{file}: namespace must be a string and namespaceLabels a map of strings, or empty")
+    facts = Facts(policies=policies, settings=wished, inventory=inventory, placement_usable="inventory" in given)
+    return found.pod, namespace, in_namespace(facts, namespace, labels)
+
+
+def _is_labels(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+
+
+def _first_pod(file: Path) -> FoundPod:
+    pods: Iterator[FoundPod] = (
+        pod for document in read_file(file) if isinstance(document.content, dict) for pod in pods_of(document.content)
+    )
+    found = next(pods, None)
+    if found is None:
+        raise CouldNotRun(f"{file}: no pod in it")
+    return found
+
+
+def _one(file: Path) -> Any:
+    documents = read_file(file)
+    if len(documents) > 1:
+        raise CouldNotRun(f"{file}:{documents[1].line}: a second document; one is wanted")
+    return documents[0].content if documents else {}
+
+
+def _fields(value: Any, known: frozenset[str], where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise CouldNotRun(f"{where}: not a map")
+    for name in value:
+        if name not in known:
+            raise CouldNotRun(f"{where}: unknown field {name!r}", hint=f"known: {', '.join(sorted(known))}")
+    return value
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal as JSON: `true` is not 1, and the order of keys does not count."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _ordered(expected: Any) -> Any:
+    """The same with keys in one order, so that rewriting a file changes only the lines that mean something else."""
+    if not isinstance(expected, dict):
+        return expected
+    return {
+        key: [_by_rank(each) for each in value] if isinstance(value, list) else value for key, value in expected.items()
+    }
+
+
+def _by_rank(value: Any) -> Any:
+    """`name`, `op` and `path` first, the rest of an entry's keys by the alphabet, all the way down."""
+    if isinstance(value, list):
+        return [_by_rank(each) for each in value]
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: (_RANK.get(key, len(_RANK)), key))
+        return {key: _by_rank(value[key]) for key in keys}
+    return value
+
+
+_RANK: Final = {"name": 0, "mode": 1, "result": 2, "op": 3, "path": 4}

@@ -1,0 +1,101 @@
+"""`warmpod webhook`: flags and environment to a running server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from webhook.cli.errors import CouldNotRun
+from webhook.cli.options import option
+
+_FILE = click.Path(path_type=Path)
+_PORT = click.IntRange(0, 65_535)
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+@click.command()
+@option(
+    "--policies", type=_FILE, required=True, metavar="DIR", help="Directory of policy files, followed as it changes."
+)
+@option("--snapshot", type=_FILE, metavar="FILE", help="Inventory snapshot. Without it there is no placement.")
+@option("--tls-cert", type=_FILE, required=True, metavar="FILE", help="PEM certificate chain, followed as it changes.")
+@option("--tls-key", type=_FILE, required=True, metavar="FILE", help="PEM private key of --tls-cert.")
+@option("--host", default="0.0.0.0", help="Address of /mutate.")  # noqa: S104  as Options.host
+@option("--port", type=_PORT, default=8443, help="Port of /mutate, TLS. 0 takes a free one and logs it.")
+@option("--metrics-host", default="0.0.0.0", help="Address of /livez, /readyz, /metrics.")  # noqa: S104  as Options
+@option("--metrics-port", type=_PORT, default=8080, help="Port of /livez, /readyz, /metrics, plain HTTP.")
+@option("--hydrator-image", default="", help="Image of the init container. Without it nothing is hydrated.")
+@option("--accelerators", multiple=True, metavar="PATTERN", help="Resource name that marks a GPU pod; * is any text.")
+@option("--device-classes", multiple=True, metavar="PATTERN", help="DeviceClass that marks a GPU pod; * is any text.")
+@option(
+    "--default-pod-security-level",
+    type=click.Choice(["privileged", "baseline", "restricted"]),
+    default="baseline",
+    help="Level of namespaces without the pod-security label.",
+)
+@option("--image-bytes-per-second", type=_POSITIVE, default=70e6, help="What a node pulls, to estimate seconds saved.")
+@option("--model-bytes-per-second", type=_POSITIVE, default=400e6, help="What the hydrator reads, likewise.")
+@option("--reload-seconds", type=_POSITIVE, default=2.0, help="How often policies, snapshot and certificate are read.")
+@option("--snapshot-max-age", type=_POSITIVE, default=120.0, help="Seconds after which a snapshot is not used.")
+@option("--drain-seconds", type=click.FloatRange(min=0), default=5.0, help="Serving, not ready, after SIGTERM.")
+@option("--log-format", type=click.Choice(["json", "text"]), default="json", help="Form of the log on stderr.")
+@option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least level.")
+def command(
+    *,
+    policies: Path,
+    snapshot: Path | None,
+    tls_cert: Path,
+    tls_key: Path,
+    host: str,
+    port: int,
+    metrics_host: str,
+    metrics_port: int,
+    hydrator_image: str,
+    accelerators: tuple[str, ...],
+    device_classes: tuple[str, ...],
+    default_pod_security_level: str,
+    image_bytes_per_second: float,
+    model_bytes_per_second: float,
+    reload_seconds: float,
+    snapshot_max_age: float,
+    drain_seconds: float,
+    log_format: Literal["json", "text"],
+    log_level: str,
+) -> None:
+    """Serve the mutating admission webhook over TLS.
+
+    Runs until SIGTERM, then stays up unready for --drain-seconds, finishes what it was asked, and exits 0.
+    """
+    from webhook.admission.decision import Settings
+    from webhook.kube.accelerator import DEFAULT_DEVICE_CLASSES, DEFAULT_PATTERNS, Accelerators
+    from webhook.kube.podsecurity import Level
+    from webhook.server.run import CannotServe, Options, run
+    from webhook.server.sinks import configure_logging
+
+    configure_logging(log_format, log_level)
+    options = Options(
+        policies=policies,
+        snapshot=snapshot,
+        certificate=tls_cert,
+        key=tls_key,
+        host=host,
+        port=port,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+        reload_seconds=reload_seconds,
+        snapshot_max_age=snapshot_max_age,
+        drain_seconds=drain_seconds,
+        settings=Settings(
+            hydrator_image=hydrator_image,
+            accelerators=Accelerators(accelerators or DEFAULT_PATTERNS, device_classes or DEFAULT_DEVICE_CLASSES),
+            default_level=Level(default_pod_security_level),
+            image_bytes_per_second=image_bytes_per_second,
+            model_bytes_per_second=model_bytes_per_second,
+        ),
+    )
+    try:
+        run(options)
+    except CannotServe as error:
+        raise CouldNotRun(str(error)) from error

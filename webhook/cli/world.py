@@ -1,0 +1,89 @@
+"""The facts of a decision, gathered from files: policies, an inventory snapshot, a namespace's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from webhook.admission.decision import Facts, Settings
+from webhook.cel import Environment
+from webhook.cli.errors import CouldNotRun, say
+from webhook.inventory.model import EMPTY, Inventory
+from webhook.inventory.snapshot import UnreadableSnapshot, decode
+from webhook.kube import names
+from webhook.kube.accelerator import Accelerators
+from webhook.kube.podsecurity import Level
+from webhook.policy.model import PolicySet
+from webhook.policy.parse import parse
+from webhook.policy.problem import Problem, Source
+from webhook.sources.policy_files import UnreadablePolicies, read
+
+
+def read_policies(location: str, environment: Environment | None = None) -> PolicySet:
+    """The policies of a directory, or of one file, with the problems found on the way under names a person can open.
+
+    Raises CouldNotRun when nothing can be read there at all.
+    """
+    root = Path(location)
+    try:
+        if root.is_file():
+            sources = [Source(str(root), root.read_text(encoding="utf-8", errors="surrogateescape"))]
+        else:
+            sources = [Source(str(root / source.file), source.text) for source in read(root)]
+    except (UnreadablePolicies, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        prefix = "" if location in str(reason) else f"{location}: "
+        raise CouldNotRun(f"{prefix}{reason}", hint="--policies takes a directory of policy files") from error
+    if not sources:
+        raise CouldNotRun(
+            f"{location}: no policy file (*.yaml, *.yml) here",
+            hint="`policies/` in Warmpod's repository has some to start from",
+        )
+    return parse(sources, environment)
+
+
+def read_inventory(file: str) -> Inventory:
+    """The snapshot in `file`; EMPTY for an empty name. Raises CouldNotRun when it is not a snapshot."""
+    if not file:
+        return EMPTY
+    try:
+        return decode(Path(file).read_bytes())
+    except OSError as error:
+        raise CouldNotRun(f"{file}: {error.strerror}") from error
+    except UnreadableSnapshot as error:
+        raise CouldNotRun(
+            f"{file}: {error}", hint="--inventory takes the JSON file that the controller writes"
+        ) from error
+
+
+def settings(hydrator_image: str, default_level: str) -> Settings:
+    """An installation's settings as its flags would make them."""
+    return Settings(hydrator_image=hydrator_image, accelerators=Accelerators(), default_level=Level(default_level))
+
+
+def in_namespace(facts: Facts, namespace: str, labels: Mapping[str, str] | None) -> Facts:
+    """The same facts for a pod of `namespace`; `labels` None means that nobody knows them."""
+    if labels is not None:
+        labels = {names.LABEL_NAMESPACE_NAME: namespace, **labels}
+    return replace(facts, namespace_labels=labels)
+
+
+def parse_labels(texts: tuple[str, ...]) -> dict[str, str] | None:
+    """The labels in `k=v,k2=v2` texts; None when none were given. Raises CouldNotRun on anything else."""
+    if not texts:
+        return None
+    labels: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for text in texts for part in text.split(","))):
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise CouldNotRun(f"--namespace-labels: {pair!r} is not key=value", hint="write tier=serving,team=a")
+        labels[key] = value
+    return labels
+
+
+def report(problems: tuple[Problem, ...]) -> bool:
+    """Say on stderr what is wrong with policy files; True when one of them is an error."""
+    for problem in problems:
+        say(problem.severity, str(problem))
+    return any(problem.severity == "error" for problem in problems)
