@@ -20,14 +20,16 @@ _ADDRESS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
 _DIRECTORY_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]*--[a-z0-9-]+-az[0-9]+--x-s3")
 
 
-@lru_cache(maxsize=4096)
 def canonical_source(text: str) -> str | None:
-    """Return the one spelling of a source, `s3://bucket/prefix/` or `file:///path/` (slash at the end); None if hostile.
+    """Return the one spelling of a source, `s3://bucket/prefix/` or `file:///path/`, slash at the end; None if hostile.
 
     Bucket names follow the Amazon S3 User Guide (general purpose and directory buckets). `s3://bucket` means all of it.
     """
-    if len(text) > MAX_LENGTH:
-        return None
+    return _canonical(text) if len(text) <= MAX_LENGTH else None  # the cache must not hoard a stranger's megabytes
+
+
+@lru_cache(maxsize=4096)
+def _canonical(text: str) -> str | None:
     if text.startswith("s3://"):
         match = _S3.fullmatch(text if "/" in text[5:] else f"{text}/")
         if match is None or not _is_bucket(match[1]):
@@ -90,6 +92,6 @@ _UNREADABLE = (
 
 
 def is_wide(pattern: str) -> bool:
-    """Tell whether a pattern leaves the bucket (or the first directory) open, so that strangers can own what it allows."""
+    """Tell whether a pattern leaves the bucket (or the first directory) open: strangers can own what it allows."""
     scheme = "s3://" if pattern.startswith("s3://") else "file:///"
     return pattern.endswith("*") and "/" not in pattern[len(scheme) : -1]

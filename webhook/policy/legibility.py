@@ -1,4 +1,4 @@
-"""Whether a file holds the characters of a policy file, before anything parses it; and how to show a stranger's text."""
+"""Whether a file holds a policy file's characters, before anything parses it; and how to show a stranger's text."""
 
 from __future__ import annotations
 

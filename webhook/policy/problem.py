@@ -8,6 +8,33 @@ from typing import Literal
 Severity = Literal["error", "warning"]
 
 
+CODES: dict[str, str] = {
+    "P001": "not text that a policy file may hold: not UTF-8, a byte order mark, NUL or another control character",
+    "P002": "not YAML",
+    "P003": "a key is given twice",
+    "P004": "YAML that readers disagree about, or that is not supported: tags, merge keys, directives, bad aliases, 0644",
+    "P005": "larger, deeper or longer than the limits",
+    "P006": "not a document of ours: apiVersion or kind",
+    "P007": "a file that is not read: a link out of the policies' directory, or not a regular file",
+    "P010": "an unknown field",
+    "P011": "a missing field",
+    "P012": "a value of the wrong type",
+    "P013": "a word that is not among those the field knows",
+    "P014": "a value that is not well-formed: a name, path, quantity, pattern",
+    "P015": "two entries of one document clash: names, mount paths, volumes",
+    "P016": "fields that contradict or need each other: source, allow, sourceVolume",
+    "P017": "a volume that is not exactly one source of a type allowed there",
+    "P018": "a secret: Warmpod never injects one",
+    "P019": "not a label selector",
+    "P020": "not CEL",
+    "P021": "a CEL variable that is not defined, or not yet",
+    "P030": "a second document of one kind and name",
+    "P031": "a reference to a document that does not exist",
+    "P032": "a reference to a document that was refused",
+}
+"""Every code of a problem in the documents, and what it means. Codes are never reused."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One policy file as text. `file` is the name that problems carry.

@@ -61,10 +61,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One non-empty YAML document of a file."""
+    """One non-empty YAML document of a file. Not `sound`: a part of it was refused, and a problem says which."""
 
     file: str
     root: Node
+    sound: bool = True
 
 
 def read(source: Source) -> tuple[list[Document], list[Problem]]:
@@ -81,7 +82,7 @@ def read(source: Source) -> tuple[list[Document], list[Problem]]:
             problems.append(Problem("P005", "error", source.file, line + 1, 1, "", message, "split the file"))
             break
         reader = _Reader(source.file, piece, line)
-        documents.extend(Document(source.file, root) for root in reader.roots())
+        documents.extend(reader.documents())
         problems.extend(reader.problems)
         line += piece.count("\n")
     return documents, problems
@@ -106,13 +107,14 @@ class _Reader:
         self._text = text
         self._offset = line_offset
 
-    def roots(self) -> list[Node]:
+    def documents(self) -> list[Document]:
         """Return the piece's documents, without empty ones; of a piece with a syntax error, none."""
-        roots: list[Node] = []
+        documents: list[Document] = []
         try:
             events = yaml.parse(self._text, Loader=_LOADER)
             for event in events:
                 if isinstance(event, yaml.DocumentStartEvent):
+                    before = len(self.problems)
                     if event.version or event.tags:
                         self._refuse(
                             "P004", event, "YAML directives are not supported", "remove the line that begins with %"
@@ -121,16 +123,11 @@ class _Reader:
                     if root is None:
                         return []
                     if root.value is not None:
-                        roots.append(root)
+                        documents.append(Document(self._file, root, len(self.problems) == before))
         except yaml.MarkedYAMLError as error:
             self.problems.append(self._syntax(error))
             return []
-        except (yaml.YAMLError, ValueError) as error:  # the reader's own: what `_unfit` should have caught
-            self.problems.append(
-                Problem("P002", "error", self._file, self._offset + 1, 1, "", f"not YAML: {error}".split("\n", 1)[0])
-            )
-            return []
-        return roots
+        return documents
 
     def _document(self, events: Iterator[Any]) -> Node | None:
         """Build one document; None, with a problem, when it goes past a limit."""

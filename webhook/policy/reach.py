@@ -1,0 +1,165 @@
+"""Checks on what a policy may reach that look at several fields: volumes, sources against `allow`, mount paths.
+
+Each takes raw data of any type and yields findings; what has the wrong type is somebody else's finding.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from webhook.policy import volume_source
+from webhook.policy.allow import allowed, canonical_source
+from webhook.policy.finding import Finding
+from webhook.policy.text import NO_SECRETS, NO_SECRETS_HINT, is_secret_config, own_name
+
+_SOURCE_KINDS = ("value", "annotation", "label", "env", "arg", "expression")
+_FILE = "file://"
+_CONFIG_KEY = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def named_volume(raw: Any) -> Iterator[Finding]:
+    """A volume as in a pod: a name of its own and one source."""
+    if not isinstance(raw, dict):
+        return
+    name = raw.get("name")
+    if name is None:
+        yield Finding("P011", 'missing field "name"', "give the volume a name", ("name",))
+    elif not isinstance(name, str):
+        yield Finding("P012", "must be a string", "quote it", ("name",))
+    else:
+        fault = own_name(name)
+        if fault:
+            yield Finding("P014", fault, at=("name",))
+    yield from volume_source.faults(raw)
+
+
+def cache_volume(raw: Any) -> Iterator[Finding]:
+    """A volume source that a model can be written to."""
+    yield from _nameless(raw)
+    yield from volume_source.faults(raw, volume_source.CACHE_TYPES, "a cache must be writable and outlive a container")
+
+
+def fallback_volume(raw: Any) -> Iterator[Finding]:
+    """A volume source that every PodSecurity level allows."""
+    yield from _nameless(raw)
+    yield from volume_source.faults(
+        raw, volume_source.FALLBACK_TYPES, "a fallback must be one that restricted namespaces allow"
+    )
+
+
+def _nameless(raw: Any) -> Iterator[Finding]:
+    if isinstance(raw, dict) and "name" in raw:
+        yield Finding("P010", 'unknown field "name"', "Warmpod names the volume itself", ("name",), on_key=True)
+
+
+def one_source(raw: Any) -> Iterator[Finding]:
+    """Exactly one way to the source; a literal one in its canonical alphabet."""
+    if not isinstance(raw, dict):
+        return
+    given = [kind for kind in _SOURCE_KINDS if kind in raw]
+    if len(given) != 1:
+        message = f"must hold exactly one of {', '.join(_SOURCE_KINDS)}"
+        yield Finding("P016", f"{message}; has {', '.join(given) or 'none'}")
+    value = raw.get("value")
+    if isinstance(value, str) and value.endswith("*"):
+        yield Finding("P014", "a source names one model, not a pattern", "patterns belong in allow", ("value",))
+
+
+def sources(raw: Any) -> Iterator[Finding]:
+    """A pod never chooses outside `allow`, and `file://` sources have a volume that holds them."""
+    if not isinstance(raw, dict):
+        return
+    source = raw.get("source")
+    value = source.get("value") if isinstance(source, dict) else None
+    patterns = [entry for entry in _list(raw.get("allow")) if isinstance(entry, str)]
+    if isinstance(source, dict) and "value" not in source and not raw.get("allow"):
+        yield Finding(
+            "P016",
+            "allow is required and not empty: the pod's author chooses this source",
+            'list what may be chosen, for example allow: ["s3://BUCKET/*"]',
+            ("allow",) if "allow" in raw else ("source",),
+        )
+    if isinstance(value, str) and patterns and canonical_source(value) and not allowed(value, patterns):
+        yield Finding("P016", f'"{value}" is not among what allow lists', "add it or drop allow", ("source", "value"))
+    files = [(("allow", index), entry) for index, entry in enumerate(_list(raw.get("allow"))) if _is_file(entry)]
+    if _is_file(value):
+        files.append((("source", "value"), value))
+    volume = raw.get("sourceVolume")
+    if files and volume is None:
+        yield Finding("P016", "a file:// source needs sourceVolume", "name the volume that holds it", files[0][0])
+    mount_path = volume.get("mountPath") if isinstance(volume, dict) else None
+    for at, entry in files if isinstance(mount_path, str) else ():
+        if not entry.removeprefix(_FILE).startswith(f"{mount_path.rstrip('/')}/"):
+            message = f'"{entry}" does not lie under sourceVolume.mountPath {mount_path}'
+            yield Finding("P016", message, "file:// paths begin with that mountPath", at)
+
+
+def _is_file(entry: Any) -> bool:
+    return isinstance(entry, str) and entry.startswith(_FILE)
+
+
+def volume_names(raw: Any) -> Iterator[Finding]:
+    """Two volumes of a name must be the same volume (mounted twice)."""
+    first: dict[str, tuple[int, Any]] = {}
+    for index, entry in enumerate(_list(raw)):
+        volume = entry.get("volume") if isinstance(entry, dict) else None
+        name = volume.get("name") if isinstance(volume, dict) else None
+        if not isinstance(name, str):
+            continue
+        if name in first and first[name][1] != volume:
+            message = f'volume "{name}" is another one in entry {first[name][0]}'
+            yield Finding("P015", message, "rename one", (index, "volume", "name"))
+        first.setdefault(name, (index, volume))
+
+
+def mount_clashes(raw: Any) -> Iterator[Finding]:
+    """Two mounts of one policy may share a path only where both name their containers, and none in common."""
+    if not isinstance(raw, dict):
+        return
+    seen: list[tuple[str, str, set[str]]] = []
+    for section in ("models", "volumes"):
+        for index, entry in enumerate(_list(raw.get(section))):
+            path = entry.get("mountPath") if isinstance(entry, dict) else None
+            if not isinstance(path, str):
+                continue
+            containers = {name for name in _list(entry.get("containers")) if isinstance(name, str)}
+            for other, place, theirs in seen:
+                if other == path and (not containers or not theirs or containers & theirs):
+                    message = f'"{path}" is the mountPath of {place} too'
+                    yield Finding("P015", message, "mount one elsewhere", (section, index, "mountPath"))
+                    break
+            seen.append((path, f"{section}[{index}]", containers))
+
+
+def aws_config(raw: Any) -> Iterator[Finding]:
+    """Keys and values that one INI section can hold, without credentials."""
+    if not isinstance(raw, dict):
+        return
+    for key, value in raw.items():
+        yield from _config_key(key, (key,))
+        if isinstance(value, dict):
+            for inner, scalar in value.items():
+                yield from _config_key(inner, (key, inner))
+                yield from _config_value(scalar, (key, inner))
+        else:
+            yield from _config_value(value, (key,))
+
+
+def _config_key(key: str, at: tuple[str, ...]) -> Iterator[Finding]:
+    if is_secret_config(key):
+        yield Finding("P018", f"{key} is refused: {NO_SECRETS}", NO_SECRETS_HINT, at, on_key=True)
+    elif not _CONFIG_KEY.fullmatch(key):
+        yield Finding("P014", "must be a setting like max_concurrent_requests", at=at, on_key=True)
+
+
+def _config_value(value: Any, at: tuple[str, ...]) -> Iterator[Finding]:
+    if not isinstance(value, str | int | float):
+        yield Finding("P012", "must be a string, a number or true/false", at=at)
+    elif isinstance(value, str) and (not value.isprintable() or value != value.strip() or not value):
+        yield Finding("P014", "must be one line of text without spaces around it", at=at)
+
+
+def _list(raw: Any) -> list[Any]:
+    return raw if isinstance(raw, list) else []

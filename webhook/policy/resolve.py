@@ -1,0 +1,143 @@
+"""Checked documents to what decisions read: references followed, expressions and selectors compiled, defaults set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from webhook.cel import Expression, InvalidExpression
+from webhook.kube.accelerator import Accelerators
+from webhook.kube.selector import LabelSelector
+from webhook.policy.document import (
+    ClientProfileDocument,
+    ModelDocument,
+    ModelSource,
+    NodeCacheDocument,
+    PolicySpec,
+    WarmPolicyDocument,
+)
+from webhook.policy.model import (
+    ClientProfile,
+    Condition,
+    FailurePolicy,
+    Mode,
+    Model,
+    NodeCache,
+    OnFailure,
+    Origin,
+    Placement,
+    Policy,
+    SourceRule,
+    SourceVolume,
+    Tenancy,
+    Variable,
+    VolumeRule,
+)
+from webhook.policy.scope import Scope
+
+
+def node_cache(document: NodeCacheDocument, origin: Origin) -> NodeCache:
+    """Return the cache of a checked document."""
+    spec = document.spec
+    return NodeCache(
+        name=document.metadata.name,
+        volume=spec.volume,
+        fallback_volume=spec.fallback_volume,
+        tenancy=Tenancy(spec.tenancy),
+        keep_free=spec.keep_free,
+        origin=origin,
+    )
+
+
+def client_profile(document: ClientProfileDocument, origin: Origin) -> ClientProfile:
+    """Return the profile of a checked document."""
+    spec = document.spec
+    env, aws_config = dict(sorted(spec.env.items())), dict(sorted(spec.aws_config.items()))
+    return ClientProfile(name=document.metadata.name, env=env, aws_config=aws_config, origin=origin)
+
+
+class PolicyResolver:
+    """Makes policies of checked documents. Equal accelerator patterns become one object, so lookups can be shared."""
+
+    def __init__(self, scope: Scope, caches: Mapping[str, NodeCache], profiles: Mapping[str, ClientProfile]) -> None:
+        self._scope = scope
+        self._caches = caches
+        self._profiles = profiles
+        self._accelerators: dict[tuple[str, ...], Accelerators] = {}
+
+    def policy(self, document: WarmPolicyDocument, origin: Origin) -> Policy:
+        """Return the policy of a checked document."""
+        spec = document.spec
+        patterns = tuple(spec.match.accelerators or ())
+        return Policy(
+            name=document.metadata.name,
+            mode=Mode(spec.mode),
+            failure_policy=FailurePolicy(spec.failure_policy),
+            namespace_selector=_selector(spec.match.namespace_selector),
+            object_selector=_selector(spec.match.object_selector),
+            accelerators=self._accelerators_of(patterns) if patterns else None,
+            accelerator_patterns=patterns,
+            conditions=tuple(Condition(each.name, self._compiled(each.expression)) for each in spec.match_conditions),
+            variables=tuple(Variable(each.name, self._compiled(each.expression)) for each in spec.variables),
+            image_placement=Placement(spec.images.placement) if spec.images else Placement.OFF,
+            models=tuple(self._model(each) for each in spec.models),
+            volumes=_volumes(spec),
+            profiles=tuple(self._profiles[name] for name in spec.client_profiles),
+            env=tuple((each.name, each.value) for each in spec.env),
+            acknowledged=frozenset(spec.acknowledge),
+            origin=origin,
+        )
+
+    def _model(self, document: ModelDocument) -> Model:
+        source = self._source(document.source)
+        volume = document.source_volume
+        return Model(
+            name=document.name,
+            source=source,
+            source_volume=SourceVolume(volume.volume, volume.mount_path) if volume else None,
+            allow=tuple(document.allow or (source.text,)),
+            cache=self._caches[document.cache],
+            mount_path=document.mount_path,
+            containers=tuple(document.containers),
+            redirect=document.redirect,
+            placement=Placement(document.placement),
+            on_failure=OnFailure(document.on_failure),
+        )
+
+    def _source(self, document: ModelSource) -> SourceRule:
+        if document.value is not None:
+            return SourceRule("value", document.value)
+        if document.annotation is not None:
+            return SourceRule("annotation", document.annotation)
+        if document.label is not None:
+            return SourceRule("label", document.label)
+        if document.env is not None:
+            return SourceRule("env", document.env)
+        if document.arg is not None:
+            return SourceRule("arg", document.arg)
+        text = document.expression or ""
+        return SourceRule("expression", text, self._compiled(text))
+
+    def _accelerators_of(self, patterns: tuple[str, ...]) -> Accelerators:
+        if patterns not in self._accelerators:
+            self._accelerators[patterns] = Accelerators(patterns, patterns)
+        return self._accelerators[patterns]
+
+    def _compiled(self, text: str) -> Expression:
+        compiled = self._scope.compile(text)
+        if isinstance(compiled, InvalidExpression):  # a document whose expressions do not compile never gets here
+            raise compiled
+        return compiled
+
+
+def _selector(raw: dict[str, Any] | None) -> LabelSelector | None:
+    """Return the compiled selector; None for one without requirements, which matches everything."""
+    if not raw or not (raw.get("matchLabels") or raw.get("matchExpressions")):
+        return None
+    return LabelSelector.parse(raw)
+
+
+def _volumes(spec: PolicySpec) -> tuple[VolumeRule, ...]:
+    return tuple(
+        VolumeRule(each.volume, each.mount_path, each.read_only, tuple(each.containers)) for each in spec.volumes
+    )
