@@ -84,6 +84,7 @@ class ControlPlane:
             process.check()
 
     def _start_once(self) -> None:
+        (self._directory / "logs").mkdir(mode=0o700, exist_ok=True)
         etcd_port, peer_port, server_port = ports.free(3)
         self.server = f"https://{ports.LOOPBACK}:{server_port}"
         directory = self._directory

@@ -1,0 +1,226 @@
+"""Warmpod in the sandbox: the real webhook process, and the project's own manifests pointed at it.
+
+A Service cannot lead to loopback, so each `clientConfig.service` becomes the URL of the process; everything else stays
+as `manifests/base` has it. What would run in the cluster (Deployments and what belongs to them) is left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import webhook
+from certs.issue import Pair, issue_leaf
+from webhook.kube import Object
+from webhook.sandbox import SandboxFailed, ports
+from webhook.sandbox.api import Api, RefusedRequest
+from webhook.sandbox.credentials import write_private
+from webhook.sandbox.process import DeadProcess, Process, wait_until
+
+HYDRATOR_IMAGE = "warmpod.dev/hydrator:sandbox"
+"""What the init containers name. Nothing pulls it: no container runs here."""
+
+READY_SECONDS = 30.0
+
+_PACKAGE = Path(webhook.__file__).resolve().parent
+_COLLECTIONS = {
+    "Namespace": "/api/v1/namespaces",
+    "MutatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+}
+_PROBE: Object = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"generateName": "is-the-webhook-called-"},
+    "spec": {
+        "containers": [{"name": "probe", "image": "probe", "resources": {"limits": {"nvidia.com/gpu": "1"}}}],
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the webhook process is told beyond where its files are.
+
+    `arguments` are further flags of `warmpod webhook`.
+    """
+
+    policies: Path
+    hydrator_image: str = HYDRATOR_IMAGE
+    arguments: tuple[str, ...] = ()
+
+
+class Webhook:
+    """`warmpod webhook` as a process of its own, on two free ports of loopback."""
+
+    def __init__(self, directory: Path, snapshot: Path, settings: Settings) -> None:
+        self._directory = directory
+        self._snapshot = snapshot
+        self._settings = settings
+        self._process: Process | None = None
+        self._certificate = directory / "credentials" / "webhook.crt"
+        self._key = directory / "credentials" / "webhook.key"
+        self.port = self.metrics_port = 0
+
+    @property
+    def url(self) -> str:
+        """Where the API server finds `/mutate`; without the path."""
+        return f"https://{ports.LOOPBACK}:{self.port}"
+
+    @property
+    def metrics_url(self) -> str:
+        """Where `/readyz` and `/metrics` are."""
+        return f"http://{ports.LOOPBACK}:{self.metrics_port}"
+
+    @property
+    def process(self) -> Process:
+        """The running process. Raises `SandboxFailed` before `start`."""
+        if self._process is None:
+            raise SandboxFailed("the webhook was not started in this sandbox")
+        return self._process
+
+    def start(self, authority: Pair) -> None:
+        """Start it with a certificate of `authority`, on the ports it had before if it was started before."""
+        if not self.port:
+            self.port, self.metrics_port = ports.free(2)
+            leaf = issue_leaf(
+                authority, [ports.LOOPBACK, "localhost"], datetime.now(UTC), common_name="warmpod-webhook"
+            )
+            write_private(self._certificate, leaf.certificate_pem)
+            write_private(self._key, leaf.key_pem)
+        self._process = Process(
+            "webhook", self._command(), self._directory / "logs" / "webhook.log", environment=_environment()
+        )
+        self._process.start()
+
+    def wait_until_ready(self) -> None:
+        """Return when it would take reviews. Raises `DeadProcess`, with its last lines, if it does not get there."""
+        wait_until(self._ready, "get ready", processes=[self.process], seconds=READY_SECONDS)
+
+    def reviews(self) -> int:
+        """How many reviews it has answered since it started. Raises OSError when it does not answer."""
+        text = self._get("/metrics")[1]
+        return sum(
+            int(float(count)) for count in re.findall(r"^warmpod_reviews_total\{[^}]*\} (\S+)$", text, re.MULTILINE)
+        )
+
+    def stop(self) -> None:
+        """End it, if it was started."""
+        if self._process is not None:
+            self._process.stop(grace=5.0)
+
+    def _command(self) -> list[str | Path]:
+        settings = self._settings
+        return [
+            sys.executable,
+            "-P",  # the working directory must not provide modules
+            "-m",
+            "webhook.cli.main",
+            "webhook",
+            f"--policies={settings.policies}",
+            f"--snapshot={self._snapshot}",
+            f"--tls-cert={self._certificate}",
+            f"--tls-key={self._key}",
+            f"--host={ports.LOOPBACK}",
+            f"--port={self.port}",
+            f"--metrics-host={ports.LOOPBACK}",
+            f"--metrics-port={self.metrics_port}",
+            f"--hydrator-image={settings.hydrator_image}",
+            # What the API server's own PodSecurity admission assumes of a namespace without the label.
+            "--default-pod-security-level=privileged",
+            "--reload-seconds=0.5",
+            "--drain-seconds=0",
+            *settings.arguments,
+        ]
+
+    def _ready(self) -> bool:
+        try:
+            return self._get("/readyz")[0] == http.HTTPStatus.OK
+        except OSError:
+            return False
+
+    def _get(self, path: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(ports.LOOPBACK, self.metrics_port, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from error
+        finally:
+            connection.close()
+
+
+def manifests_directory() -> Path:
+    """`manifests/base` of the checkout, or of the installed package. Raises `SandboxFailed` where there is none."""
+    for candidate in (_PACKAGE / "shipped" / "manifests" / "base", _PACKAGE.parent / "manifests" / "base"):
+        if (candidate / "kustomization.yaml").is_file():
+            return candidate
+    raise SandboxFailed("this installation of Warmpod has no manifests; install it again from a wheel or a checkout")
+
+
+def apply(api: Api, kubectl: Path, url: str, authority: Pair) -> None:
+    """Create what of the manifests belongs here. Raises `SandboxFailed` with kubectl's or the API server's words."""
+    directory = manifests_directory()
+    rendered = subprocess.run([kubectl, "kustomize", directory], capture_output=True, text=True, check=False)
+    if rendered.returncode:
+        raise SandboxFailed(f"kubectl cannot render {directory}: {rendered.stderr.strip()}")
+    import yaml  # noqa: PLC0415 - a tenth of a second that `--help` does not need
+
+    for document in yaml.safe_load_all(rendered.stdout):
+        if collection := _COLLECTIONS.get(document["kind"]):
+            body = pointed_at(document, url, authority.certificate_pem) if "webhooks" in document else document
+            try:
+                api.call("POST", collection, body)
+            except RefusedRequest as error:
+                name = document["metadata"]["name"]
+                raise SandboxFailed(
+                    f"the API server refuses {document['kind']} {name} of {directory}: {error}"
+                ) from error
+
+
+def pointed_at(configuration: Object, url: str, authority_pem: bytes) -> Object:
+    """The webhook configuration with each service replaced by `url`, the paths kept, trusting `authority_pem`."""
+    bundle = base64.b64encode(authority_pem).decode()
+    return {
+        **configuration,
+        "webhooks": [
+            {**hook, "clientConfig": {"url": url + hook["clientConfig"]["service"]["path"], "caBundle": bundle}}
+            for hook in configuration["webhooks"]
+        ],
+    }
+
+
+def wait_until_called(api: Api, webhook_process: Webhook, seconds: float) -> None:
+    """Return when the API server sends pods of namespace `default` to the webhook: it reads registrations with a delay.
+
+    Asks by creating a pod as a dry run. Raises `DeadProcess` with the webhook's log after `seconds`.
+    """
+    before = webhook_process.reviews()
+
+    def called() -> bool:
+        try:
+            api.call("POST", "/api/v1/namespaces/default/pods", _PROBE, dryRun="All")
+        except RefusedRequest as error:
+            if error.status != http.HTTPStatus.FORBIDDEN:  # the service account is not there yet
+                raise
+        return webhook_process.reviews() > before
+
+    wait_until(called, "get a review from the API server", processes=[webhook_process.process], seconds=seconds)
+
+
+def is_clash(error: DeadProcess) -> bool:
+    """Whether a process died because somebody took its port first."""
+    return ports.CLASH in error.log.lower()
+
+
+def _environment() -> dict[str, str]:
+    # A checkout that is not installed works, too.
+    path = os.pathsep.join(filter(None, [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path}
