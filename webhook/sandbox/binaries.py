@@ -77,9 +77,9 @@ def find(assets: Path | None = None, environment: Mapping[str, str] = os.environ
         if len(trio) == len(KUBERNETES):
             found.update(trio)
             break
+    nearby = [found[KUBERNETES[0]].parent] if found else []
     for name in OTHERS:
         # kubectl and etcd beside the API server fit it best; otherwise the first place wins.
-        nearby = [found["kube-apiserver"].parent] if found else []
         candidates = (_program(directory, name) for directory in (*nearby, *(place.directory for place in places)))
         if path := next(filter(None, candidates), None):
             found[name] = path
