@@ -1,0 +1,117 @@
+"""What a user can write, set or see is documented, and the documents point at things that exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from webhook.cli.main import main
+from webhook.kube import names
+from webhook.policy.lint import CODES as LINT_CODES
+from webhook.policy.problem import CODES as PROBLEM_CODES
+from webhook.policy.schema import json_schema
+from webhook.server.metrics import Metrics
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "policies").rglob("*.md")])
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def fields(schema: Any) -> Iterator[str]:
+    """Every property name our own kinds define, wherever it stands in the schema."""
+    if isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        for value in schema.values():
+            yield from fields(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from fields(value)
+
+
+def commands(group: click.Group, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield f"{path}{name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path}{name} ")
+
+
+def test_every_policy_field_is_documented() -> None:
+    text = page("policies.md")
+    names_found = set(fields(json_schema(None)))
+    assert names_found, "the schema has no properties: this test would pass on anything"
+    assert [name for name in sorted(names_found) if f"`{name}`" not in text and f"{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("code", sorted([*LINT_CODES, *PROBLEM_CODES]))
+def test_every_code_is_documented(code: str) -> None:
+    assert code in page("policies.md")
+
+
+def test_every_flag_and_its_environment_twin_is_documented() -> None:
+    text = page("cli.md") + page("webhook.md") + page("sandbox.md")
+    missing = []
+    for path, command in commands(main):
+        for option in command.params:
+            if not isinstance(option, click.Option) or option.name == "help" or option.hidden:
+                continue
+            flag = max(option.opts, key=len)
+            if flag not in text:
+                missing.append(f"{path} {flag}")
+            if option.envvar is None or str(option.envvar) not in text:
+                missing.append(f"{path} {flag} ({option.envvar})")
+    assert missing == []
+
+
+def test_every_metric_is_documented() -> None:
+    text = page("metrics.md")
+    families = [family.name for family in Metrics().registry.collect()]
+    assert families
+    assert [name for name in families if name not in text and name.startswith("warmpod")] == []
+
+
+@pytest.mark.parametrize("name", [v for k, v in vars(names).items() if k.startswith(("ANNOTATION_", "LABEL_"))])
+def test_every_annotation_and_label_is_documented(name: str) -> None:
+    assert any(name in path.read_text() for path in DOCS), f"{name} is in no page"
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#][^)]*)\)", path.read_text()):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            assert (path.parent / target.split("#")[0]).exists(), f"{path}: {target}"
+
+
+def test_files_that_security_names_exist() -> None:
+    for name in re.findall(r"`(tests/[^`]+)`", (ROOT / "SECURITY.md").read_text()):
+        assert (ROOT / name).exists(), name
+
+
+def test_ci_runs_what_the_readme_says() -> None:
+    readme = (ROOT / "README.md").read_text()
+    setup, test = (
+        re.search(rf"## {title}.*?```\n(.*?)```", readme, re.DOTALL) for title in ("Set up", "Test")
+    )
+    assert setup is not None
+    assert test is not None
+    ran = (ROOT / ".ci" / "run").read_text().splitlines()
+    for line in [*setup.group(1).splitlines(), *test.group(1).splitlines()]:
+        assert line in ran
+
+
+def test_no_host_and_no_key_in_the_pins() -> None:
+    for path in (ROOT / "requirements").iterdir():
+        text = path.read_text()
+        assert "://" not in text, path
+        assert "--index-url" not in text, path
+        assert "--find-links" not in text, path
