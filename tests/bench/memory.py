@@ -9,7 +9,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from datetime import timedelta
 from pathlib import Path
 
 from tests.bench import client, report, reviews, servers, situation
@@ -19,8 +18,6 @@ NODES = 5000
 ARTIFACTS = 400
 REVIEWS = 2000
 REPLACEMENTS = 4
-# The webhook looks at its snapshot's file once a second or so.
-NOTICE_SECONDS = 2.5
 HELP_RUNS = 5
 
 MEMORY_TARGET = 120.0
@@ -39,7 +36,7 @@ def resident() -> tuple[report.Row, float]:
         for _ in range(REPLACEMENTS):
             client.closed_loop(server.port, bodies, connections=16, count=REVIEWS // REPLACEMENTS)
             _replace(inventory)
-            time.sleep(NOTICE_SECONDS)
+            time.sleep(servers.RELOAD_SECONDS + 1)
         now, peak = server.resident_megabytes()
         row = {
             "policies": POLICIES,
@@ -67,7 +64,7 @@ def help_seconds() -> list[float]:
 def _replace(inventory: Path) -> None:
     """Put a new snapshot in the place of the old one by a rename, as the controller does."""
     aside = inventory.with_suffix(".new")
-    aside.write_bytes(situation.snapshot(nodes=NODES, other_artifacts=ARTIFACTS, lifetime=timedelta(hours=1)))
+    aside.write_bytes(situation.snapshot(nodes=NODES, other_artifacts=ARTIFACTS))
     aside.replace(inventory)
 
 

@@ -14,9 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from tests.bench import situation
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0
 INVENTORY = "inventory.json"
+RELOAD_SECONDS = 2.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -106,15 +107,25 @@ def warmpod(
     home = place.root / name
     rules = situation.write_policies(home / "policies", count=policies)
     inventory = home / INVENTORY
-    # The webhook calls a snapshot stale after two minutes; nobody renews this one, so it carries a later time.
-    inventory.write_bytes(situation.snapshot(nodes=nodes, other_artifacts=other_artifacts, lifetime=timedelta(hours=1)))
-    port = free_port()
-    command = [
-        str(Path(sys.executable).with_name("warmpod")),
-        "webhook",
-        f"--policies={rules}",
-        f"--inventory={inventory}",
-    ]
+    inventory.write_bytes(situation.snapshot(nodes=nodes, other_artifacts=other_artifacts))
+    port, metrics_port = free_port(), free_port()
+    options = {
+        "policies": rules,
+        "snapshot": inventory,
+        # Nobody renews the snapshot here.
+        "snapshot-max-age": 3600,
+        "tls-cert": place.certificate,
+        "tls-key": place.key,
+        "host": "127.0.0.1",
+        "port": port,
+        "metrics-host": "127.0.0.1",
+        "metrics-port": metrics_port,
+        "hydrator-image": situation.HYDRATOR,
+        "reload-seconds": RELOAD_SECONDS,
+        "drain-seconds": 0,
+    }
+    command = [str(Path(sys.executable).with_name("warmpod")), "webhook"]
+    command += [f"--{name}={value}" for name, value in options.items()]
     with _running(name, command, port, place) as it:
         yield it
 
@@ -127,14 +138,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _running(
-    name: str, command: Sequence[str], port: int, place: Workplace, environment: Mapping[str, str] | None = None
-) -> Iterator[Server]:
+def _running(name: str, command: Sequence[str], port: int, place: Workplace) -> Iterator[Server]:
     log = place.root / f"{name}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=output, env={**os.environ, **(environment or {})}
-        )
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
     try:
         _await_listener(process, port, log)
         yield Server(name, port, process.pid, log)

@@ -8,7 +8,7 @@ match every accelerator pod of the corpus and the rest do not, in equal parts by
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from webhook.kube import image, names
 Object = dict[str, Any]
 
 NODES = 200
+HYDRATOR = "registry.example/warmpod:bench"
 IMAGE_BYTES = 9_000_000_000
 MODEL_BYTES = 60_000_000_000
 
@@ -55,11 +56,10 @@ def write_policies(directory: Path, *, count: int = 1) -> Path:
     return directory
 
 
-def snapshot(*, nodes: int = NODES, other_artifacts: int = 0, lifetime: timedelta = timedelta()) -> bytes:
+def snapshot(*, nodes: int = NODES, other_artifacts: int = 0) -> bytes:
     """A snapshot in which every second node holds the corpus's images and models.
 
-    `other_artifacts` more images lie on about 300 nodes each, as in a cluster where nodes hold some 25 images. The
-    snapshot is taken `lifetime` from now, so that it is still fresh when a benchmark of that length ends.
+    `other_artifacts` more images lie on about 300 nodes each, as in a cluster where nodes hold some 25 images.
     """
     warm = list(range(0, nodes, 2))
     artifacts = [
@@ -77,7 +77,7 @@ def snapshot(*, nodes: int = NODES, other_artifacts: int = 0, lifetime: timedelt
     document = {
         "schema": 1,
         "id": "bench",
-        "time": (datetime.now(UTC) + lifetime).isoformat().replace("+00:00", "Z"),
+        "time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         "nodes": [
             {"name": f"ip-10-{n >> 8}-{n & 255}-7.ec2.internal", "accelerators": {reviews.GPU: _room(n)}}
             for n in range(nodes)
