@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from certs.issue import Pair, issue_authority, issue_leaf
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A serving pair on disk, and the authority a client needs."""
+
+    certificate: Path
+    key: Path
+    authority: Pair
+
+    @property
+    def authority_pem(self) -> str:
+        return self.authority.certificate_pem.decode()
+
+    def rotate(self, authority: Pair | None = None) -> Pair:
+        """Write a fresh pair in place of the old one."""
+        leaf = issue_leaf(authority or self.authority, ["localhost", "127.0.0.1"], datetime.now(UTC))
+        self.certificate.write_bytes(leaf.certificate_pem)
+        self.key.write_bytes(leaf.key_pem)
+        return leaf
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> Credentials:
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    made = Credentials(folder / "tls.crt", folder / "tls.key", issue_authority(datetime.now(UTC)))
+    made.rotate()
+    return made

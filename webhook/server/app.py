@@ -1,0 +1,270 @@
+"""The webhook over HTTP: `POST /mutate` and `POST /mutate/audit`.
+
+Two channels that never mix. A *call* that is wrong (not JSON, too large, too slow) gets an HTTP 4xx and the API server
+applies its failurePolicy. A *review* is always answered 200, allowed unless a policy says `failurePolicy: Fail`; what
+goes wrong in us is caught here, counted, and answered allowed without a patch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from webhook.admission import admit
+from webhook.admission.decision import Decision, Facts
+from webhook.kube import review
+from webhook.kube.review import AdmissionRequest, Answer, MalformedReview
+from webhook.policy.model import Mode
+from webhook.server import timeout
+from webhook.server.metrics import Metrics
+from webhook.server.record import Outcome, Record
+from webhook.server.sinks import LOGGER, Sinks
+
+FactsSource = Callable[[str, Mode], Facts]
+"""What may be known for a review in a namespace, with every policy's mode capped: one reference read, no I/O."""
+
+MAX_BODY = 7 * 1024 * 1024
+"""An UPDATE review holds two objects of 3 MiB; controller-runtime reads as much."""
+
+_MAX_DISCARDED = 16 * 1024 * 1024  # of a refused body: read so that the client sees our answer and not a reset
+_JSON = [(b"content-type", b"application/json")]
+_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Seconds. `longest` is waited for a body whatever the API server allows; `margin` is kept for the way back."""
+
+    longest: float = 10.0
+    margin: float = 0.1
+    shortest_read: float = 0.25
+    """Given to the body even when no time is left, for without the review's uid there is no answer."""
+
+
+class _Refused(Exception):
+    """The call is answered with a 4xx; the text is for whoever sent it."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class _Uid(msgspec.Struct):
+    uid: str
+
+
+class _Uids(msgspec.Struct):
+    request: _Uid
+
+
+_uids = msgspec.json.Decoder(_Uids)
+
+
+class Reviews:
+    """One ASGI endpoint that answers reviews with policies in at most `cap` mode."""
+
+    def __init__(
+        self, facts: FactsSource, sinks: Sinks, metrics: Metrics, *, cap: Mode, budget: Budget | None = None
+    ) -> None:
+        self._facts = facts
+        self._sinks = sinks
+        self._metrics = metrics
+        self._cap = cap
+        self._budget = budget or Budget()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        arrived = scope.get("state", {}).get("arrived") or time.monotonic()
+        given = timeout.asked(scope["query_string"])
+        budget = self._budget
+        allowance = budget.longest if given is None else min(given, budget.longest)
+        late_at = arrived + allowance - budget.margin
+        try:
+            length = _checked_length(scope)
+            body = await _read(receive, length, max(late_at - time.monotonic(), budget.shortest_read))
+            if body is None:
+                return  # the client went away
+            payload, record = self._answer(body, arrived, late_at)
+        except _Refused as refused:
+            self._metrics.refused[str(refused.status)] += 1
+            if refused.status == 400:
+                self._metrics.reviews[Outcome.MALFORMED] += 1
+            await _refuse(scope, receive, send, refused)
+            return
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [*_JSON, (b"content-length", b"%d" % len(payload))],
+            }
+        )
+        await send({"type": "http.response.body", "body": payload})
+        if record is not None:
+            self._sinks(record)
+
+    def _answer(self, body: bytes, arrived: float, late_at: float) -> tuple[bytes, Record | None]:
+        uid = ""
+        try:
+            request = review.parse(body)
+            uid = request.uid
+            if time.monotonic() >= late_at:
+                self._metrics.reviews[Outcome.LATE] += 1
+                return _allowed(uid, "warmpod had no time left to look at this pod; it starts as it was sent"), None
+            decision = admit(request, self._facts(request.namespace, self._cap))
+            payload = review.render(_to_answer(uid, decision))
+            return payload, _record(request, decision, time.monotonic() - arrived)
+        except MalformedReview as malformed:
+            raise _Refused(400, f"malformed AdmissionReview: {malformed}") from malformed
+        except Exception as error:
+            self._metrics.reviews[Outcome.ERROR] += 1
+            LOGGER.exception("review failed", extra={"fields": {"uid": uid[:253]}, "throttled": True})
+            uid = uid or _uid_of(body)
+            if not uid:
+                raise _Refused(400, "the review could not be read, and it has no uid to answer to") from error
+            return _allowed(uid, f"warmpod failed on this pod ({type(error).__name__}); it starts as it was sent"), None
+
+
+def create_app(facts: FactsSource, sinks: Sinks, metrics: Metrics, *, budget: Budget | None = None) -> ASGIApp:
+    """The routes of the TLS port. Other paths answer 404, other methods 405."""
+    enforce = Reviews(facts, sinks, metrics, cap=Mode.ENFORCE, budget=budget)
+    audit = Reviews(facts, sinks, metrics, cap=Mode.AUDIT, budget=budget)
+    # A router alone: no middleware stands between the socket and the endpoint, and only the path decides.
+    return Router(
+        [
+            Route("/mutate", enforce, methods=["POST"]),
+            Route("/mutate/audit", audit, methods=["POST"]),
+        ],
+        redirect_slashes=False,
+    )
+
+
+def _checked_length(scope: Scope) -> int:
+    """The declared length of the body, 0 when none is declared."""
+    json, length = False, 0
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            json = value.partition(b";")[0].strip().lower() == b"application/json"
+            if not json:
+                break
+        elif name == b"content-length":
+            length = int(value) if value.isdigit() else 0
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise _Refused(415, "Content-Encoding is not taken; send the review as it is")
+    if not json:
+        raise _Refused(415, "Content-Type must be application/json")
+    if length > MAX_BODY:
+        raise _too_large()
+    return length
+
+
+async def _read(receive: Receive, length: int, seconds: float) -> bytes | None:
+    """The whole body, or None when the client left."""
+    try:
+        async with asyncio.timeout(seconds):
+            message = await receive()
+            first: bytes = message.get("body", b"")
+            if message["type"] == "http.request" and not message.get("more_body") and len(first) <= MAX_BODY:
+                return first
+            body = bytearray(first)
+            while message["type"] == "http.request":
+                if len(body) > MAX_BODY:
+                    raise _too_large()
+                if not message.get("more_body"):
+                    return bytes(body)
+                message = await receive()
+                body += message.get("body", b"")
+            return None
+    except TimeoutError:
+        raise _Refused(
+            408, f"the body did not arrive in time ({length or 'an unknown number of'} bytes declared)"
+        ) from None
+
+
+def _too_large() -> _Refused:
+    return _Refused(413, f"the review is larger than {MAX_BODY} bytes")
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, refused: _Refused) -> None:
+    whole = refused.status == 400 or await _discard(scope, receive, refused)
+    text = f"{refused.reason}\n".encode("utf-8", "backslashreplace")
+    headers = [_TEXT, (b"content-length", b"%d" % len(text))]
+    if not whole:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": text})
+
+
+async def _discard(scope: Scope, receive: Receive, refused: _Refused) -> bool:
+    """Read what is left of a refused body and keep nothing; True when its end was reached."""
+    if refused.status == 408 or any(name == b"expect" for name, _ in scope["headers"]):
+        return False
+    left = _MAX_DISCARDED
+    try:
+        async with asyncio.timeout(2.0):
+            while left > 0:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body"):
+                    return True
+                left -= len(message.get("body", b""))
+    except TimeoutError:
+        pass
+    return False
+
+
+def _to_answer(uid: str, decision: Decision) -> Answer:
+    return Answer(
+        uid=uid,
+        allowed=decision.allowed,
+        patch=decision.patch,
+        warnings=decision.warnings,
+        audit_annotations=decision.audit_annotations,
+        code=200 if decision.allowed else 403,
+        message=decision.message,
+    )
+
+
+def _record(request: AdmissionRequest, decision: Decision, duration: float) -> Record:
+    if request.dry_run:
+        outcome = Outcome.DRY_RUN
+    elif not decision.allowed:
+        outcome = Outcome.DENIED
+    elif decision.patch:
+        outcome = Outcome.PATCHED
+    elif decision.would_patch:
+        outcome = Outcome.AUDIT
+    else:
+        outcome = Outcome.UNCHANGED
+    return Record(
+        uid=request.uid,
+        namespace=request.namespace,
+        name=request.display_name,
+        outcome=outcome,
+        policies=decision.policies,
+        operations=len(decision.patch),
+        would_operations=len(decision.would_patch),
+        seconds_saved=decision.seconds_saved,
+        would_seconds_saved=decision.would_seconds_saved,
+        violations=decision.violations,
+        duration=duration,
+    )
+
+
+def _uid_of(body: bytes) -> str:
+    try:
+        return _uids.decode(body).request.uid[:253]
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return ""
+
+
+def _allowed(uid: str, warning: str) -> bytes:
+    """The plainest answer there is, made without anything that could have failed before."""
+    response: dict[str, Any] = {"uid": uid, "allowed": True, "warnings": [warning]}
+    return msgspec.json.encode({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})

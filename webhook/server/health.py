@@ -1,0 +1,59 @@
+"""The plain port: `/livez`, `/readyz`, `/metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from webhook.server.metrics import Metrics
+
+
+class Check(NamedTuple):
+    """One line of `/readyz?verbose`. A failing one that is `required` takes the pod out of its Service."""
+
+    name: str
+    passes: bool
+    detail: str
+    required: bool = True
+
+
+def is_ready(checks: Sequence[Check]) -> bool:
+    """Whether reviews should come here."""
+    return all(check.passes or not check.required for check in checks)
+
+
+def create_app(checks: Callable[[], Sequence[Check]], metrics: Metrics) -> ASGIApp:
+    """The routes of the plain port."""
+
+    async def livez(_request: Request) -> Response:
+        return PlainTextResponse("ok\n")  # the event loop that answers reviews answered this
+
+    async def readyz(request: Request) -> Response:
+        found = checks()
+        ready = is_ready(found)
+        if "verbose" in request.query_params:
+            text = "".join(f"{_mark(check)} {check.name}: {check.detail}\n" for check in found)
+            text += "ready\n" if ready else "not ready\n"
+        elif ready:
+            text = "ok\n"
+        else:
+            failing = [check for check in found if check.required and not check.passes]
+            text = "".join(f"not ready: {check.name}: {check.detail}\n" for check in failing)
+        return PlainTextResponse(text, 200 if ready else 503)
+
+    async def scrape(_request: Request) -> Response:
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", scrape)])
+
+
+def _mark(check: Check) -> str:
+    if check.passes:
+        return "[+]"
+    return "[-]" if check.required else "[!]"

@@ -1,0 +1,178 @@
+"""What the webhook knows, and how it follows the files it knows it from.
+
+Everything is read in a thread and swapped in on the event loop by one assignment. The last good version of each source
+stays in force; a failure is a metric, a line in the log (once until it changes) and a line of `/readyz?verbose`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from webhook.admission.decision import Facts, Settings
+from webhook.inventory.model import EMPTY, Inventory
+from webhook.policy.model import Mode, PolicySet
+from webhook.server.health import Check, is_ready
+from webhook.server.metrics import Gauges, Metrics
+from webhook.server.sinks import LOGGER
+from webhook.server.tls import CertificateFiles
+from webhook.sources.policy_files import PolicyFiles
+from webhook.sources.snapshot_file import SnapshotFile
+
+_PROBLEMS_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    policies: PolicySet
+    inventory: Inventory
+    usable: bool
+    namespaces: Mapping[str, Mapping[str, str]]
+
+
+class World:
+    """The policies, the snapshot and the certificate in force; `facts` of them for a review."""
+
+    def __init__(
+        self,
+        policies: PolicyFiles,
+        snapshot: SnapshotFile,
+        certificate: CertificateFiles,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self._policies = policies
+        self._snapshot = snapshot
+        self.certificate = certificate
+        self._settings = settings
+        self._metrics = metrics
+        self._known = _Known(PolicySet(), EMPTY, usable=False, namespaces={})
+        self._policies_error: str | None = "they were not read yet"
+        self._policies_loaded = False
+        self._told: dict[str, str | None] = {}
+        self.draining = False
+
+    def facts(self, namespace: str, cap: Mode) -> Facts:
+        """What may be known for a review in `namespace`: one reference is read, so it is all of one moment."""
+        known = self._known
+        return Facts(
+            policies=known.policies,
+            settings=self._settings,
+            inventory=known.inventory,
+            namespace_labels=known.namespaces.get(namespace),
+            mode_cap=cap,
+            placement_usable=known.usable,
+        )
+
+    async def follow(self, seconds: float) -> None:
+        """Refresh every `seconds`, for ever."""
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await self.refresh()
+            except Exception:  # noqa: BLE001  whatever one look raises, there is a next one
+                LOGGER.exception("reload failed", extra={"throttled": True})
+
+    async def refresh(self) -> None:
+        """Look at every source once, and put what is new and good in force."""
+        now = time.time()
+        report = await asyncio.to_thread(self._read, now)
+        self._known = _Known(
+            self._policies.current, self._snapshot.inventory, self._snapshot.usable, self._snapshot.namespaces
+        )
+        policies_changed, self._policies_error, snapshot_changed, certificate_changed = report
+        first = self._policies_error is None and not self._policies_loaded  # an empty directory is a policy set too
+        self._policies_loaded = self._policies_loaded or first
+        self._account("policies", policies_changed or first, self._policies_error, now)
+        snapshot_problem = self._snapshot.problem if self._snapshot.configured else None
+        self._account("snapshot", snapshot_changed, snapshot_problem, now)
+        self._account("certificate", certificate_changed, self.certificate.problem, now)
+
+    def _read(self, now: float) -> tuple[bool, str | None, bool, bool]:
+        reload = self._policies.refresh(now)
+        return (
+            reload.changed,
+            reload.error,
+            self._snapshot.refresh(now),
+            self.certificate.refresh(datetime.fromtimestamp(now, UTC)),
+        )
+
+    def _account(self, source: str, changed: bool, error: str | None, now: float) -> None:
+        is_news = error != self._told.get(source)
+        self._told[source] = error
+        if error is not None:
+            self._metrics.reloaded(source, now=now, failed=True)
+            if is_news:
+                LOGGER.warning(f"{source} not usable", extra={"fields": {"error": error}})
+        elif changed:
+            self._metrics.reloaded(source, now=now, failed=False)
+            LOGGER.info(f"{source} loaded", extra={"fields": self._news(source)})
+        elif is_news:
+            LOGGER.info(f"{source} usable again")
+
+    def _news(self, source: str) -> dict[str, object]:
+        if source == "policies":
+            found = self._known.policies
+            return {
+                "policies": len(found.policies),
+                "digest": found.digest[:16],
+                "problems": [str(problem) for problem in found.problems[:_PROBLEMS_SHOWN]],
+            }
+        if source == "snapshot":
+            return {"id": self._known.inventory.id, "nodes": len(self._known.inventory.nodes)}
+        served = self.certificate.served
+        return {} if served is None else {"serial": served.serial, "notAfter": served.not_after.isoformat()}
+
+    @property
+    def policy_count(self) -> int:
+        """How many policies are in force."""
+        return len(self._known.policies.policies)
+
+    def checks(self) -> list[Check]:
+        """The lines of `/readyz?verbose`."""
+        served = self.certificate.served
+        found = self._known.policies
+        policies = f"{len(found.policies)} in force, digest {found.digest[:16] or 'none'}"
+        if self._policies_error:
+            policies = f"{self._policies_error}; {policies}" if self._policies_loaded else self._policies_error
+        if served is None:
+            certificate, valid = self.certificate.problem or "it was not read yet", False
+        else:
+            valid = served.not_after.timestamp() > time.time()
+            certificate = f"serial {served.serial}, expires {served.not_after.isoformat()}"
+            if self.certificate.problem:
+                certificate = f"{certificate}; the files as they are now are not served: {self.certificate.problem}"
+        snapshot = self._snapshot.problem or f"id {self._known.inventory.id}"
+        if self._snapshot.age is not None:
+            snapshot = f"{snapshot} ({self._snapshot.age:.0f} s old)"
+        return [
+            Check("draining", not self.draining, "this replica is shutting down" if self.draining else "no"),
+            Check("certificate", valid, certificate),
+            Check("policies", self._policies_loaded, policies),
+            Check("policies-as-they-are", self._policies_error is None, self._policies_error or "in force", False),
+            Check("snapshot", self._snapshot.usable, snapshot, required=False),
+            *(Check("policy-problem", False, str(problem), False) for problem in found.problems[:_PROBLEMS_SHOWN]),
+        ]
+
+    def gauges(self, version: str, cel_engine: str, connections: Callable[[], int]) -> Callable[[], Gauges]:
+        """What the metrics ask at every scrape."""
+
+        def ask() -> Gauges:
+            served = self.certificate.served
+            return Gauges(
+                version=version,
+                cel_engine=cel_engine,
+                policies=len(self._known.policies.policies),
+                policy_problems=len(self._known.policies.problems),
+                snapshot_usable=self._known.usable,
+                snapshot_age=self._snapshot.age,
+                snapshot_changes=self._snapshot.changes,
+                certificate_expiry=None if served is None else served.not_after.timestamp(),
+                ready=is_ready(self.checks()),
+                connections=connections(),
+            )
+
+        return ask

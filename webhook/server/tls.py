@@ -1,0 +1,98 @@
+"""The serving certificate, followed as its files change.
+
+`load_cert_chain` on a live context with a pair that does not match raises and leaves the context unable to serve. So a
+fresh context is made for every pair that passed its checks, and the handshake's SNI callback (which OpenSSL calls for
+clients without SNI too) swaps it in. A bad pair changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from certs.issue import MAX_PEM_BYTES, Served, UnusablePair, check_pair
+
+
+class CertificateFiles:
+    """A PEM certificate (chain) and key on disk; the last pair that passed its checks serves.
+
+    `context` is for the listener, for life. `served` is what clients get now, None before the first good pair.
+    `problem` says why the files as they are now are not served, or is None.
+    """
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._certificate = certificate
+        self._key = key
+        self._seen: bytes | None = None
+        self._current: ssl.SSLContext | None = None
+        self.served: Served | None = None
+        self.problem: str | None = None
+        self.context = _fresh_context()
+        self.context.sni_callback = self._choose
+
+    def refresh(self, now: datetime) -> bool:
+        """Look at the files; True when a new pair serves from now on. Never raises: see `problem`."""
+        try:
+            certificate, key = self._read()
+            digest = sha256(certificate + b"\0" + key).digest()
+            if digest == self._seen and self.problem is None:
+                return False
+            served = check_pair(certificate, key, now)
+            if digest == self._seen:  # a pair that serves, and was hidden for a while by a bad one
+                self.problem = None
+                return False
+            fresh = _fresh_context()
+            _load(fresh, certificate, key)
+        except UnusablePair as error:
+            self.problem = f"{self._certificate} and {self._key}: {error}"
+            return False
+        except ssl.SSLError as error:
+            self.problem = f"{self._certificate} and {self._key}: OpenSSL refuses them ({error.reason or error})"
+            return False
+        except OSError as error:
+            self.problem = f"{error.filename or self._certificate}: {error.strerror or error}"
+            return False
+        self._current, self._seen, self.served, self.problem = fresh, digest, served, None
+        return True
+
+    def _read(self) -> tuple[bytes, bytes]:
+        # Kubernetes swaps a mounted Secret by one link, `..data`. Resolving it once reads both files of one version.
+        certificate, key = self._certificate, self._key
+        if certificate.parent == key.parent:
+            version = Path(os.path.realpath(certificate.parent / "..data"))
+            if (version / certificate.name).is_file() and (version / key.name).is_file():
+                certificate, key = version / certificate.name, version / key.name
+        return _read_capped(certificate), _read_capped(key)
+
+    def _choose(self, sslobject: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _base: ssl.SSLContext) -> int | None:
+        if self._current is None:
+            return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
+        sslobject.context = self._current
+        return None
+
+
+def _fresh_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])  # what the API server forces (kubernetes#75791)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+    context.num_tickets = 0  # a resumed session would keep an old certificate alive, and the API server resumes none
+    return context
+
+
+def _load(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Load exactly the checked bytes. OpenSSL wants a path, so they go through a file that lives in memory."""
+    content = certificate.rstrip() + b"\n" + key
+    descriptor = os.memfd_create("serving-pair")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+
+
+def _read_capped(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_PEM_BYTES + 1)
