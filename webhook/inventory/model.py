@@ -64,7 +64,10 @@ class Inventory:
         self.artifacts = tuple(artifacts)
         self.namespaces: Mapping[str, Mapping[str, str]] = namespaces or {}
         self.claims: Mapping[str, tuple[str, ...]] = claims or {}
-        self._artifacts = {(artifact.kind, artifact.name, artifact.tenant): artifact for artifact in self.artifacts}
+        # A source is one with or without the slash at its end.
+        self._artifacts = {
+            (artifact.kind, artifact.name.rstrip("/"), artifact.tenant): artifact for artifact in self.artifacts
+        }
         # Both fill as questions come; the same question always has the same answer.
         self._candidates: dict[frozenset[str], tuple[int, int]] = {}
         self._warm: dict[str, int] = {}
@@ -75,7 +78,7 @@ class Inventory:
 
     def model(self, source: str, tenant: str) -> Artifact | None:
         """The model of this canonical source, as far as pods of `tenant` (empty: of the whole cluster) may use it."""
-        return self._artifacts.get(("model", source, tenant))
+        return self._artifacts.get(("model", source.rstrip("/"), tenant))
 
     def candidates(self, resources: frozenset[str]) -> int:
         """How many nodes can allocate every one of these resources.
@@ -100,7 +103,7 @@ class Inventory:
                 self._warm.clear()
             together = 0
             for artifact in self.artifacts:
-                if artifact.name == name:
+                if artifact.name.rstrip("/") == name.rstrip("/"):
                     together |= artifact.mask
             self._warm[name] = together.bit_count()
         return self._warm[name]

@@ -1,0 +1,266 @@
+"""The decision over one review: matched against the pod as sent, folded in name order, checked before it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from webhook.admission import laws
+from webhook.admission.decision import Decision, Facts, PolicyVerdict, Result
+from webhook.admission.fold import Folded, Matched, Scene, fold
+from webhook.cel import Activation, Bindings
+from webhook.inventory.model import Inventory
+from webhook.kube import Object, names, patch, podsecurity
+from webhook.kube import pod as pods
+from webhook.kube.review import AdmissionRequest
+from webhook.mutate import merge
+from webhook.mutate.load import Site
+from webhook.policy.match import Match, Subject, match
+from webhook.policy.model import FailurePolicy, Mode, Policy
+
+_MAX_TOLD = 1024  # characters of one audit annotation
+_MODES = {str(mode): mode for mode in Mode}
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What CEL may ask of the inventory."""
+
+    inventory: Inventory
+    usable: bool
+
+    @property
+    def nodes(self) -> int:
+        return len(self.inventory.nodes)
+
+    def warm_nodes(self, name: str) -> int:
+        return self.inventory.warm_nodes(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A policy with its mode in effect here, and what became of its match."""
+
+    policy: Policy
+    mode: Mode
+    match: Match
+
+
+def admit(request: AdmissionRequest, facts: Facts) -> Decision:
+    """The decision over one review. It reads nothing but its arguments, changes none of them, and never raises.
+
+    Same review and same facts give the same decision, whatever the order of keys. A pod that a policy of
+    `failurePolicy: Fail` could not judge is denied; every other pod is allowed.
+    """
+    pod = request.object
+    if pod is None or not _is_creation(request):
+        return Decision()
+    obstacle = _obstacle(pod)
+    if obstacle:
+        skipped = Match("skipped", obstacle)
+        return Decision(
+            policies=tuple(
+                _verdict(_Judged(policy, _mode(policy, facts)[0], skipped)) for policy in facts.policies.policies
+            ),
+            pod=pod,
+            would_pod=pod,
+        )
+    scene = _scene(request, facts)
+    judged = _judge(request, facts, scene)
+    errors = [each for each in judged if each.match.result == "errored"]
+    for each in errors:
+        if each.policy.failure_policy is FailurePolicy.FAIL and each.mode is Mode.ENFORCE:
+            return Decision(
+                allowed=False,
+                policies=tuple(map(_verdict, judged)),
+                pod=pod,
+                would_pod=pod,
+                message=f"policy {each.policy.name} could not judge this pod and says failurePolicy: Fail: "
+                f"{each.match.reason}",
+            )
+    return _decide(request, facts, scene, judged)
+
+
+def _decide(request: AdmissionRequest, facts: Facts, scene: Scene, judged: Sequence[_Judged]) -> Decision:
+    enforced = _fold(judged, scene, (Mode.ENFORCE,))
+    would = None
+    if any(each.match.result == "matched" and each.mode is Mode.AUDIT for each in judged):
+        would = _fold(judged, scene, (Mode.ENFORCE, Mode.AUDIT))
+    now = _checked(enforced, (Mode.ENFORCE,), request, facts, scene)
+    then = _checked(would, (Mode.ENFORCE, Mode.AUDIT), request, facts, scene)
+    accounts = {}
+    for folded in (would, enforced):  # where both folded a policy, what counts is what was done
+        if folded is not None:
+            accounts.update(zip((m.policy.name for m in folded[0]), folded[1].accounts, strict=True))
+    verdicts = tuple(
+        _verdict(each, accounts[each.policy.name].reason if each.match.result == "matched" else "") for each in judged
+    )
+    warnings = [
+        f"warmpod: policy {each.policy.name} was passed over: {each.match.reason}"
+        for each in judged
+        if each.match.result == "errored" and each.mode is Mode.ENFORCE
+    ]
+    for each in judged:
+        if each.match.result == "matched" and each.mode is Mode.ENFORCE:
+            warnings += [f"warmpod: {text}" for text in accounts[each.policy.name].warnings]
+    if now.violations:
+        broken = "; ".join(now.violations)
+        warnings.append(f"warmpod: the pod starts as it was sent, because its patch broke a law of ours: {broken}")
+    violations = (*now.violations, *(f"audit: {text}" for text in then.violations))
+    return Decision(
+        policies=verdicts,
+        patch=now.patch,
+        would_patch=then.patch,
+        pod=now.pod,
+        would_pod=then.pod if would is not None else now.pod,
+        warnings=tuple(warnings),
+        audit_annotations=_audit_annotations(judged, now, then, violations),
+        seconds_saved=now.seconds,
+        would_seconds_saved=then.seconds,
+        violations=violations,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What is left of a fold once the laws were held against it."""
+
+    pod: Object
+    patch: list[Object]
+    seconds: float = 0.0
+    violations: tuple[str, ...] = ()
+
+
+_Fold = tuple[list[Matched], Folded]
+
+
+def _fold(judged: Iterable[_Judged], scene: Scene, modes: tuple[Mode, ...]) -> _Fold | None:
+    matched = [
+        Matched(each.policy, each.match.variables)
+        for each in judged
+        if each.match.result == "matched" and each.mode in modes
+    ]
+    return (matched, fold(matched, scene)) if matched else None
+
+
+def _checked(
+    folded: _Fold | None, modes: tuple[Mode, ...], request: AdmissionRequest, facts: Facts, scene: Scene
+) -> _Result:
+    sent = scene.sent
+    if folded is None or folded[1].pod is sent:
+        return _Result(sent, [])
+    wanted = folded[1].pod
+
+    def again(pod: Object) -> Object:
+        second = replace(request, object=pod)
+        after = _scene(second, facts)
+        refolded = _fold(_judge(second, facts, after), after, modes)
+        return pod if refolded is None else refolded[1].pod
+
+    operations = patch.diff(sent, wanted)
+    broken = laws.broken(laws.Change(sent, wanted, operations, folded[1].paths, scene.site), again)
+    if broken:
+        return _Result(sent, [], violations=broken)
+    return _Result(wanted, operations, folded[1].seconds)
+
+
+def _is_creation(request: AdmissionRequest) -> bool:
+    group, _, kind = request.kind
+    return request.operation == "CREATE" and kind == "Pod" and not group and not request.subresource
+
+
+def _obstacle(pod: Object) -> str:
+    """Why no policy touches this pod; empty when they may."""
+    if pods.annotation(pod, names.ANNOTATION_SKIP) == "true":
+        return f"annotation {names.ANNOTATION_SKIP} is set"
+    if pods.is_mirror(pod):
+        return "a mirror pod: the kubelet runs it as its node's file says"
+    if pods.is_windows(pod):
+        return "a Windows pod"
+    return "" if merge.is_sound(pod) else "the pod is malformed: one of its lists does not hold objects"
+
+
+def _mode(policy: Policy, facts: Facts) -> tuple[Mode, str]:
+    """The mode in effect, and why it is Off where it is."""
+    label = (facts.namespace_labels or {}).get(names.LABEL_NAMESPACE_MODE, "")
+    here = _MODES.get(label, Mode.ENFORCE)
+    mode = Mode.lowest(Mode.lowest(policy.mode, here), facts.mode_cap)
+    if policy.mode is not Mode.OFF and here is Mode.OFF:
+        return mode, "mode is Off in this namespace"
+    return mode, "mode is Off"
+
+
+def _scene(request: AdmissionRequest, facts: Facts) -> Scene:
+    pod = request.object
+    assert pod is not None
+    labels = facts.namespace_labels
+    inventory, usable = facts.inventory, facts.placement_usable
+    namespace = {"metadata": {"name": request.namespace, "labels": dict(labels)}} if labels is not None else None
+    bindings = Bindings(
+        object=pod,
+        oldObject=request.old_object,
+        request=request.raw,
+        namespaceObject=namespace,
+        inventory=_View(inventory, usable),
+    )
+    return Scene(
+        sent=pod,
+        settings=facts.settings,
+        inventory=inventory,
+        is_usable=usable,
+        site=Site(
+            request.namespace,
+            podsecurity.level_of(labels, facts.settings.default_level),
+            facts.settings.hydrator_image,
+        ),
+        activation=Activation(bindings),
+        claims=_claims(pod, request.namespace, inventory),
+    )
+
+
+def _claims(pod: Object, namespace: str, inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
+    """The device classes behind the claims and claim templates that the pod names."""
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in pods.objects(pods.spec(pod).get("resourceClaims")):
+        for field in ("resourceClaimName", "resourceClaimTemplateName"):
+            name: Any = entry.get(field)
+            if isinstance(name, str) and f"{namespace}/{name}" in inventory.claims:
+                found[name] = inventory.claims[f"{namespace}/{name}"]
+    return found
+
+
+def _judge(request: AdmissionRequest, facts: Facts, scene: Scene) -> list[_Judged]:
+    subject = Subject(
+        scene.sent, request, facts.namespace_labels, facts.settings.accelerators, scene.claims, scene.activation
+    )
+    judged = []
+    for policy in facts.policies.policies:
+        mode, why = _mode(policy, facts)
+        found = Match("skipped", why) if mode is Mode.OFF else match(policy, subject)
+        judged.append(_Judged(policy, mode, found))
+    return judged
+
+
+def _verdict(judged: _Judged, reason: str = "") -> PolicyVerdict:
+    result: Result = judged.match.result
+    return PolicyVerdict(judged.policy.name, judged.mode, result, reason or judged.match.reason)
+
+
+def _audit_annotations(
+    judged: Sequence[_Judged], now: _Result, then: _Result, violations: tuple[str, ...]
+) -> dict[str, str]:
+    """What the cluster's audit log keeps: names and counts, no values."""
+    told = {
+        "enforced": _named(judged, lambda each: each.match.result == "matched" and each.mode is Mode.ENFORCE),
+        "audited": _named(judged, lambda each: each.match.result == "matched" and each.mode is Mode.AUDIT),
+        "errored": _named(judged, lambda each: each.match.result == "errored"),
+        "operations": str(len(now.patch)) if now.patch else "",
+        "would-operations": str(len(then.patch)) if then.patch else "",
+        "violations": "; ".join(violations)[:_MAX_TOLD],
+    }
+    return {key: value for key, value in told.items() if value}
+
+
+def _named(judged: Iterable[_Judged], chosen: Callable[[_Judged], bool]) -> str:
+    return ",".join(each.policy.name for each in judged if chosen(each))[:_MAX_TOLD]

@@ -1,0 +1,48 @@
+"""What one policy did to one pod, said for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from webhook.kube import Object
+
+_MAX = 2048
+
+
+class Part(IntEnum):
+    """The parts of an edit, in the order a reader hears of them."""
+
+    PLACEMENT = 0
+    HYDRATION = 1
+    VOLUMES = 2
+    CLIENT = 3
+
+
+@dataclass(slots=True)
+class Account:
+    """What was done and what was left out; and what the pod's author should hear."""
+
+    done: list[tuple[Part, str]] = field(default_factory=list)
+    omitted: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def do(self, part: Part, what: str) -> None:
+        """Note something done."""
+        self.done.append((part, what))
+
+    def leave(self, what: str) -> None:
+        """Note something left out, and why."""
+        self.omitted.append(what)
+
+    def left(self, pod: Object, what: str) -> Object:
+        """Note something left out, and give the pod back as it is."""
+        self.omitted.append(what)
+        return pod
+
+    @property
+    def reason(self) -> str:
+        """All of it on one line."""
+        done = [what for _, what in sorted(self.done, key=lambda entry: entry[0])]
+        text = "; ".join([*done, *self.omitted]) or "nothing to add"
+        return text if len(text) <= _MAX else f"{text[:_MAX]}..."

@@ -1,0 +1,75 @@
+"""How the app container reaches S3, for the init container to reach it the same way.
+
+Other webhooks give credentials to the containers they find, and may have been before us: what they gave is copied.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from webhook.kube import Object
+from webhook.kube import pod as pods
+from webhook.mutate import merge
+
+# Files that hold a token; the mounts under them travel along.
+TOKEN_FILES = ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+CREDENTIALS = frozenset(
+    {
+        *TOKEN_FILES,
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_ROLE_ARN",
+        "AWS_ROLE_SESSION_NAME",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_STS_REGIONAL_ENDPOINTS",
+        "AWS_EC2_METADATA_DISABLED",
+        "AWS_USE_DUALSTACK_ENDPOINT",
+        "AWS_USE_FIPS_ENDPOINT",
+        "AWS_REQUEST_PAYER",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    }
+)
+ENDPOINTS = frozenset({"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS"})
+"""Who answers for a bucket. Never copied for a cache that other tenants read: theirs could be filled by a stranger."""
+
+_TOKEN_VOLUMES = frozenset({"eks-pod-identity-token", "aws-iam-token"})
+
+
+def environment(container: Object, *, endpoints: bool) -> list[Object]:
+    """The container's entries that an S3 client needs, in its order; those that name endpoints only on request."""
+    wanted = CREDENTIALS | ENDPOINTS if endpoints else CREDENTIALS
+    return [_resolved(container, entry) for entry in merge.items(container, "env") if entry.get("name") in wanted]
+
+
+def mounts(container: Object, pod: Object) -> list[Object]:
+    """The container's mounts of the projected volumes that its token files lie in."""
+    env = merge.items(container, "env")
+    files = [entry.get("value") for entry in env if entry.get("name") in TOKEN_FILES]
+    found = []
+    for mount in merge.items(container, "volumeMounts"):
+        if mount.get("name") in _TOKEN_VOLUMES or any(_lies_under(file, mount.get("mountPath")) for file in files):
+            volume = merge.named(merge.items(pod["spec"], "volumes"), mount["name"])
+            if volume is not None and "projected" in volume:
+                found.append(mount)
+    return found
+
+
+def _resolved(container: Object, entry: Object) -> Object:
+    value = entry.get("value")
+    if not isinstance(value, str) or "$" not in value:
+        return entry
+    # It may speak of variables that the init container does not have: copied is what it comes to, not to be expanded.
+    expanded = pods.env_value(container, entry["name"])
+    return entry if expanded is None else {**entry, "value": expanded.replace("$", "$$")}
+
+
+def _lies_under(file: Any, directory: Any) -> bool:
+    return isinstance(file, str) and isinstance(directory, str) and file.startswith(f"{directory.rstrip('/')}/")

@@ -1,0 +1,194 @@
+"""One model on its way into one pod: which volume holds it, who mounts it where, what the init container is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from webhook.kube import Object, names
+from webhook.kube.podsecurity import Level, allows_volume
+from webhook.mutate import merge
+from webhook.mutate.account import Account
+from webhook.mutate.source import Source
+from webhook.policy.allow import allowed, canonical_source
+from webhook.policy.model import Model, NodeCache, Tenancy
+
+# Volumes that die with the pod; any other kind is shared by pods, who keep to directories of their own in it.
+_PRIVATE = ("emptyDir", "ephemeral")
+_MAX_ARGUMENTS = 256
+_MAX_ARGUMENT = 4096
+_NAMESPACE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a pod is being admitted: its namespace, what PodSecurity allows there, and which image hydrates."""
+
+    namespace: str
+    level: Level
+    hydrator_image: str
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the namespace's name can be a directory's."""
+        return 0 < len(self.namespace) <= 63 and _NAMESPACE_CHARACTERS.issuperset(self.namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One resolved model. `targets` are the containers that mount it; `account` is its policy's."""
+
+    policy: str
+    model: Model
+    source: Source
+    targets: tuple[str, ...]
+    volume: Object
+    root: str
+    account: Account
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other pods of the node read the same cache."""
+        return bool(self.root)
+
+    @property
+    def needs_root(self) -> bool:
+        """Whether the cache's directory belongs to the node's root user."""
+        return "hostPath" in self.volume
+
+    @property
+    def directory(self) -> str:
+        """The model's directory within the cache."""
+        return names.digest16(self.source.canonical)
+
+    @property
+    def mount(self) -> Object:
+        """What the app containers mount."""
+        return {
+            "name": self.volume["name"],
+            "mountPath": self.model.mount_path,
+            "subPath": f"{self.root}/{self.directory}/current" if self.root else f"{self.directory}/current",
+            "readOnly": True,
+        }
+
+    @property
+    def cache_mount(self) -> Object:
+        """What the init container mounts."""
+        mount: Object = {"name": self.volume["name"], "mountPath": cache_path(self.model.cache)}
+        if self.root:
+            mount["subPath"] = self.root
+        return mount
+
+    @property
+    def argument(self) -> str:
+        """What the init container is told, as JSON; `$` is doubled, for the kubelet expands `$(VAR)` in arguments."""
+        text = msgspec.json.encode(
+            {
+                "cache": cache_path(self.model.cache),
+                "directory": self.directory,
+                "keepFree": self.model.cache.keep_free,
+                "name": self.model.name,
+                "onFailure": str(self.model.on_failure),
+                "source": self.source.canonical,
+            }
+        ).decode()
+        return f"--model={text}".replace("$", "$$")
+
+    @property
+    def source_volume(self) -> Object | None:
+        """The volume a `file://` source lies in."""
+        given = self.model.source_volume
+        return given.volume if given is not None and self.source.canonical.startswith("file:") else None
+
+    @property
+    def volumes(self) -> list[Object]:
+        """All volumes the pod needs for it."""
+        extra = self.source_volume
+        return [self.volume] if extra is None else [self.volume, extra]
+
+    @property
+    def init_mounts(self) -> list[Object]:
+        """All the init container mounts for it."""
+        given = self.model.source_volume
+        if given is None or self.source_volume is None:
+            return [self.cache_mount]
+        return [
+            self.cache_mount,
+            {"name": given.volume["name"], "mountPath": given.mount_path, "readOnly": True},
+        ]
+
+
+def cache_path(cache: NodeCache) -> str:
+    """Where the init container finds a cache."""
+    return f"{names.CACHE_ROOT}/{cache.name}"
+
+
+def cache_volume(cache: NodeCache, level: Level) -> Object | None:
+    """The cache's volume, or its fallback where PodSecurity forbids that; None where it forbids both."""
+    for source in (cache.volume, cache.fallback_volume):
+        if source is not None:
+            volume = {"name": names.cache_volume(cache.name), **source}
+            if allows_volume(volume, level):
+                return volume
+    return None
+
+
+def cache_root(cache: NodeCache, volume: Object, namespace: str) -> str:
+    """The directory of a shared cache that is this pod's to use; empty where the whole volume is the pod's."""
+    if any(kind in volume for kind in _PRIVATE):
+        return ""
+    return "cluster" if cache.tenancy is Tenancy.CLUSTER else f"namespaces/{namespace}"
+
+
+def misplaced(load: Load, pod: Object, site: Site) -> str:
+    """Why the pod as it stands has no place for this model; empty when it has."""
+    for volume in load.volumes:
+        if not merge.volume_fits(pod, volume):
+            return f"the pod has another volume {volume['name']}"
+    extra, given = load.source_volume, load.model.source_volume
+    if load.source.canonical.startswith("file:"):
+        if extra is None or given is None:
+            return "a file:// source needs a sourceVolume"
+        if not allows_volume(extra, site.level):
+            return f"PodSecurity level {site.level} of the namespace forbids volume {extra['name']}"
+        if not load.source.canonical.startswith(f"file://{given.mount_path.rstrip('/')}/"):
+            return f"{load.source.canonical} does not lie under {given.mount_path}"
+    wanted = load.mount
+    for container in merge.each_container(pod, load.targets):
+        existing = merge.mount_at(container, load.model.mount_path)
+        if existing is not None and not merge.covers(existing, wanted):
+            return f"{container['name']} mounts its own at {load.model.mount_path}"
+    return ""
+
+
+def recover(model: Model, pod: Object, targets: tuple[str, ...], site: Site) -> Source | None:
+    """The source that an earlier review of this pod gave the model, when what named it now names the mounted path.
+
+    It is taken only where the policy allows it and the target containers mount just that source's directory.
+    """
+    existing = merge.named(merge.items(pod["spec"], "initContainers"), names.INIT_CONTAINER)
+    if existing is None or existing.get("image") != site.hydrator_image:
+        return None
+    mounts = [merge.mount_at(container, model.mount_path) for container in merge.each_container(pod, targets)]
+    for argument in merge.items(existing, "args")[:_MAX_ARGUMENTS]:
+        source = _source_of(argument, cache_path(model.cache))
+        if source is None or not allowed(source, model.allow):
+            continue
+        end = f"{names.digest16(source)}/current"
+        if mounts and all(mount is not None and str(mount.get("subPath")).endswith(end) for mount in mounts):
+            return Source(source, source)
+    return None
+
+
+def _source_of(argument: object, cache: str) -> str | None:
+    if not isinstance(argument, str) or len(argument) > _MAX_ARGUMENT or not argument.startswith("--model="):
+        return None
+    try:
+        told = msgspec.json.decode(argument.removeprefix("--model=").replace("$$", "$"))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    if not isinstance(told, dict) or told.get("cache") != cache or not isinstance(told.get("source"), str):
+        return None
+    source: str = told["source"]
+    return source if canonical_source(source) == source else None

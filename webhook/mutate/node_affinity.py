@@ -1,0 +1,71 @@
+"""Pods towards nodes that are warm for them: a few preferred terms, and required ones where a policy insists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from webhook.kube import Object, affinity, names
+from webhook.mutate import cost
+
+MAX_PREFERRED = 2
+"""Preferred terms of ours on one pod. Karpenter tries to satisfy each before it gives one up, at a price in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """That a pod start where an artifact is: the label its warm nodes carry, and the seconds it saves there."""
+
+    label: str
+    seconds: float
+
+    @property
+    def requirement(self) -> Object:
+        """The requirement on a node's labels."""
+        return {"key": self.label, "operator": "In", "values": [names.NODE_LABEL_WARM]}
+
+
+def require(pod: Object, wishes: Iterable[Wish]) -> Object:
+    """The pod bound to nodes that are warm for all of these. It may run on no node it could not run on before."""
+    for wish in wishes:
+        pod = affinity.require(pod, wish.requirement)
+    return pod
+
+
+def chosen(pod: Object, wishes: Sequence[Wish]) -> list[Wish]:
+    """The wishes that become preferred terms: the most worth, as many as there is room for besides those there are."""
+    there = preferred_labels(pod)
+    room = max(MAX_PREFERRED - len(there), 0)
+    new = {wish.label: wish for wish in wishes if wish.label not in there}
+    return sorted(new.values(), key=lambda wish: (-wish.seconds, wish.label))[:room]
+
+
+def prefer(pod: Object, wishes: Sequence[Wish]) -> Object:
+    """The pod with a preferred term for each of these, weighed by the seconds each saves."""
+    for wish, weight in zip(wishes, cost.weights([wish.seconds for wish in wishes]), strict=True):
+        pod = affinity.prefer(pod, wish.requirement, weight)
+    return pod
+
+
+def preferred_labels(pod: Object) -> list[str]:
+    """Our labels that the pod's preferred terms name already."""
+    terms = _at(pod, "spec", "affinity", "nodeAffinity", "preferredDuringSchedulingIgnoredDuringExecution")
+    return [
+        key
+        for term in (terms if isinstance(terms, list) else ())
+        for expression in _list(_at(term, "preference", "matchExpressions"))
+        if isinstance(key := _at(expression, "key"), str) and key.startswith(names.NODE_LABEL_PREFIX)
+    ]
+
+
+def _at(holder: Any, *path: str) -> Any:
+    for field in path:
+        if not isinstance(holder, dict):
+            return None
+        holder = holder.get(field)
+    return holder
+
+
+def _list(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else []
