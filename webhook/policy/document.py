@@ -121,7 +121,9 @@ class ModelDocument(_Strict):
     """Where the model's source is read."""
     source_volume: SourceVolumeDocument | None = None
     """Required where `allow` or `source.value` holds a `file://` path."""
-    allow: Annotated[list[AllowPattern], distinct("pattern")] | None = Field(default=None, min_length=1)
+    allow: Annotated[list[AllowPattern], distinct("pattern")] | None = Field(
+        default=None, json_schema_extra={"minItems": 1}
+    )
     """Sources the pod may name: exact, or a prefix that ends in '*'. Required unless the source is a `value`."""
     cache: CacheName
     """A NodeCache."""
@@ -189,7 +191,7 @@ class PolicySpec(_Strict):
     env: Annotated[list[EnvVar], unique("name")] = Field(default=[], max_length=128)
     """Environment variables to add. They win over those of `clientProfiles`."""
     acknowledge: Annotated[list[Literal["RequireBlocksScaleFromZero"]], distinct("entry")] = []
-    """Consequences accepted. RequireBlocksScaleFromZero: autoscalers make no node for a pod that requires a warm one."""
+    """Consequences accepted. RequireBlocksScaleFromZero: autoscalers make no node for pods that require warm ones."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -244,7 +246,7 @@ class ClientProfileSpec(_Strict):
     env: dict[EnvName, EnvValue] = {}
     """Environment variables. Values are strings: quote numbers. What the pod sets itself stays."""
     aws_config: Annotated[dict[str, Any], beside(reach.aws_config)] = {}
-    """Settings of the AWS CLI's configuration file, which only the AWS CLI reads: scalars or mappings of them, like `s3`."""
+    """What goes to the AWS CLI's configuration file, which no other client reads: scalars, or mappings of them."""
 
 
 class ClientProfileDocument(_Strict):

@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from webhook.cel import Environment, environment
+from webhook.cel import Environment
+from webhook.cel import environment as best_environment
 from webhook.policy import resolve
 from webhook.policy.document import (
     API_VERSION,
@@ -41,9 +42,9 @@ MAX_PROBLEMS = 100  # told of one file
 _GROUP = API_VERSION.partition("/")[0]
 
 
-def parse(sources: Sequence[Source], cel: Environment | None = None) -> PolicySet:
-    """Return the policies that the files hold, and what is wrong with the rest. Of two with one name the first stays."""
-    return _Parser(cel or environment()).parse(sources)
+def parse(sources: Sequence[Source], environment: Environment | None = None) -> PolicySet:
+    """Return the policies that the files hold, and what is wrong with the rest. The first of a name stays."""
+    return _Parser(environment or best_environment()).parse(sources)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,8 @@ def sources(raw: Any) -> Iterator[Finding]:
     source = raw.get("source")
     value = source.get("value") if isinstance(source, dict) else None
     patterns = [entry for entry in _list(raw.get("allow")) if isinstance(entry, str)]
+    if value is not None and raw.get("allow") == []:
+        yield Finding("P016", "an empty allow allows nothing", "remove it: a value allows itself", ("allow",))
     if isinstance(source, dict) and "value" not in source and not raw.get("allow"):
         yield Finding(
             "P016",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -11,6 +12,8 @@ from pydantic import AfterValidator, ValidationInfo
 from webhook.cel import Environment, Expression, InvalidExpression
 from webhook.kube.selector import InvalidSelector, LabelSelector
 from webhook.policy.finding import Finding, refusal, suggestion
+
+_SELECTOR_PART = re.compile(r"\[([^\]]*)\]|([^.\[]+)")
 
 
 @dataclass(slots=True)
@@ -45,8 +48,13 @@ def _check_selector(raw: dict[str, Any]) -> dict[str, Any]:
     try:
         LabelSelector.parse(raw)
     except InvalidSelector as error:
-        raise refusal(Finding("P019", str(error))) from None
+        raise refusal(Finding("P019", error.reason, at=_selector_place(error.path))) from None
     return raw
+
+
+def _selector_place(path: str) -> tuple[str | int, ...]:
+    parts = [inner or plain for inner, plain in _SELECTOR_PART.findall(path)]
+    return tuple(int(part) if part.isdigit() and parts[0] == "matchExpressions" else part for part in parts)
 
 
 def _check_reference(kind: str, known: Callable[[Scope], Mapping[str, str]]) -> Callable[[str, ValidationInfo], str]:

@@ -1,0 +1,42 @@
+"""The JSON Schema of policy files, for editors and CI. Made from `document.py`; the same every time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import Field, TypeAdapter
+
+from webhook.kube import Object, names
+from webhook.policy.document import KINDS, ClientProfileDocument, NodeCacheDocument, WarmPolicyDocument
+
+_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+SCHEMA_ID: Final = f"https://{names.API_VERSION}/policy.schema.json"
+
+_Any = Annotated[WarmPolicyDocument | NodeCacheDocument | ClientProfileDocument, Field(discriminator="kind")]
+
+
+def json_schema(kind: str | None = None) -> Object:
+    """Return the schema of one kind, or of any document of ours (`oneOf` by `kind`). KeyError for others."""
+    adapter: TypeAdapter[Any] = TypeAdapter(_Any if kind is None else KINDS[kind])
+    body = _tidied(adapter.json_schema(by_alias=True))
+    title = "Warmpod policy document" if kind is None else f"Warmpod {kind}"
+    identity = SCHEMA_ID if kind is None else SCHEMA_ID.replace("policy.schema", f"{kind.lower()}.schema")
+    body.pop("title", None)
+    described = body.pop("description", f"A document of {names.API_VERSION}: {', '.join(KINDS)}.")
+    return {"$schema": _DRAFT, "$id": identity, "title": title, "description": described, **body}
+
+
+def _tidied(schema: Any) -> Any:
+    """Without OpenAPI's `discriminator`, class names for titles gone from fields, descriptions on one line."""
+    if isinstance(schema, list):
+        return [_tidied(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    tidy = {key: _tidied(value) for key, value in schema.items() if not _is_openapi(key, value)}
+    if isinstance(tidy.get("description"), str):
+        tidy["description"] = " ".join(tidy["description"].split())
+    return tidy
+
+
+def _is_openapi(key: str, value: Any) -> bool:
+    return key == "discriminator" and isinstance(value, dict) and "propertyName" in value
