@@ -153,7 +153,7 @@ def _world(case: Case, policies: PolicySet) -> tuple[Object, str, Facts]:
             raise CouldNotRun(f"{file}: inventory: {error}") from error
     try:
         wished = settings(
-            chosen.get("hydratorImage", DEFAULT_HYDRATOR_IMAGE), chosen.get("defaultPodSecurityLevel", "privileged")
+            chosen.get("hydratorImage", DEFAULT_HYDRATOR_IMAGE), chosen.get("defaultPodSecurityLevel", "baseline")
         )
     except ValueError as error:
         raise CouldNotRun(f"{file}: settings: {error}") from error

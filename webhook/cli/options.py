@@ -34,7 +34,7 @@ def facts_options(function: Decorated) -> Decorated:
     level = option(
         "--default-pod-security-level",
         type=click.Choice(["privileged", "baseline", "restricted"]),
-        default="privileged",
+        default="baseline",
         help="For namespaces without the label pod-security.kubernetes.io/enforce.",
     )
     return image(level(function))
