@@ -28,8 +28,13 @@ _WANTED = {
 
 def explain(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
     """Return every error of one document, in the order of the file."""
+    faults = list(_faults(error.errors(include_url=False), (), document, model))
+    # A misspelt field is one fault, not an unknown field and a missing one.
+    meant = {(at[:-1], fault.hint) for at, fault in faults if fault.code == "P010"}
     found = [
-        _problem(at, fault, document) for at, fault in _faults(error.errors(include_url=False), (), document, model)
+        _problem(at, fault, document)
+        for at, fault in faults
+        if fault.code != "P011" or (at[:-1], f'did you mean "{at[-1]}"?') not in meant
     ]
     return sorted(found, key=lambda problem: (problem.line, problem.column))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from webhook.policy import volume_source
 from webhook.policy.allow import allowed, canonical_source
-from webhook.policy.finding import Finding
+from webhook.policy.finding import Finding, Path
 from webhook.policy.text import NO_SECRETS, NO_SECRETS_HINT, is_secret_config, own_name
 
 _SOURCE_KINDS = ("value", "annotation", "label", "env", "arg", "expression")
@@ -85,14 +85,18 @@ def sources(raw: Any) -> Iterator[Finding]:
         )
     if isinstance(value, str) and patterns and canonical_source(value) and not allowed(value, patterns):
         yield Finding("P016", f'"{value}" is not among what allow lists', "add it or drop allow", ("source", "value"))
-    files = [(("allow", index), entry) for index, entry in enumerate(_list(raw.get("allow"))) if _is_file(entry)]
+    files: list[tuple[Path, Any]] = [
+        (("allow", index), entry) for index, entry in enumerate(_list(raw.get("allow"))) if _is_file(entry)
+    ]
     if _is_file(value):
         files.append((("source", "value"), value))
     volume = raw.get("sourceVolume")
     if files and volume is None:
         yield Finding("P016", "a file:// source needs sourceVolume", "name the volume that holds it", files[0][0])
     mount_path = volume.get("mountPath") if isinstance(volume, dict) else None
-    for at, entry in files if isinstance(mount_path, str) else ():
+    if not isinstance(mount_path, str):
+        return
+    for at, entry in files:
         if not entry.removeprefix(_FILE).startswith(f"{mount_path.rstrip('/')}/"):
             message = f'"{entry}" does not lie under sourceVolume.mountPath {mount_path}'
             yield Finding("P016", message, "file:// paths begin with that mountPath", at)

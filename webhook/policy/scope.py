@@ -35,7 +35,7 @@ class Scope:
         return self._compiled[source]
 
 
-def _check_expression(text: str, info: ValidationInfo) -> str:
+def _check_expression(text: str, info: ValidationInfo[Scope]) -> str:
     scope: Scope = info.context
     compiled = scope.compile(text)
     if isinstance(compiled, InvalidExpression):
@@ -57,8 +57,10 @@ def _selector_place(path: str) -> tuple[str | int, ...]:
     return tuple(int(part) if part.isdigit() and parts[0] == "matchExpressions" else part for part in parts)
 
 
-def _check_reference(kind: str, known: Callable[[Scope], Mapping[str, str]]) -> Callable[[str, ValidationInfo], str]:
-    def check(name: str, info: ValidationInfo) -> str:
+def _check_reference(
+    kind: str, known: Callable[[Scope], Mapping[str, str]]
+) -> Callable[[str, ValidationInfo[Scope]], str]:
+    def check(name: str, info: ValidationInfo[Scope]) -> str:
         names = known(info.context)
         if name not in names:
             hint = suggestion(name, names) or f"add a {kind} document of that name"

@@ -193,7 +193,7 @@ class _Reader:
                 node.value[key.value] = child
                 node.keys[key.value] = at
 
-    def _scalar(self, event: yaml.ScalarEvent) -> Node:
+    def _scalar(self, event: Any) -> Node:
         line, column = self._place(event)
         raw = self._text[event.start_mark.index : event.end_mark.index]
         value: Any = event.value
@@ -212,7 +212,7 @@ class _Reader:
             self._complain("P004", (line, column), message, hint)
         return Node(value, line, column, raw)
 
-    def _alias(self, event: yaml.AliasEvent, anchors: dict[str, Node | None]) -> Node:
+    def _alias(self, event: Any, anchors: dict[str, Node | None]) -> Node:
         node = anchors.get(event.anchor)
         if node is not None:
             return node
