@@ -1,0 +1,25 @@
+"""Which engines there are, and which one serves."""
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Final
+
+from webhook.cel.expression import Environment
+
+ENGINES: Final = {
+    "cel-expr-python": ("cel_expr_python", "webhook.cel.native", "NativeEnvironment"),
+    "cel-python": ("celpy", "webhook.cel.pure", "PureEnvironment"),
+}
+
+
+@cache
+def environment(engine: str | None = None) -> Environment:
+    """Return the engine of this name, or the best one installed. ValueError if there is no such engine here."""
+    if engine is None:
+        engine = next((name for name, (package, _, _) in ENGINES.items() if find_spec(package)), "")
+    package, module, name = ENGINES.get(engine, ("", "", ""))
+    if not package or not find_spec(package):
+        raise ValueError(f"there is no CEL engine {engine!r} here; known are {', '.join(ENGINES)}")
+    made: Environment = getattr(import_module(module), name)()
+    return made

@@ -1,0 +1,115 @@
+"""The default engine: `cel_expr_python`, the CEL project's C++ implementation.
+
+Version 0.1.3 has edges that could end the process or bend an answer; each is met here, and tests/cel holds it:
+
+- it drops a reference to None whenever it hands a null to Python, so enough nulls abort the interpreter: the type of
+  a value is asked first, and nulls are never taken from it (`evaluation`);
+- it cuts texts at NUL and overflows the stack on data nested tens of thousands deep: both are refused (`values`);
+- it leaks what passes through Python functions: a call of ours is a look-up instead (`answers`);
+- it counts the turns of loops, not their work: lists and pods under a loop have a greatest size (`facts`).
+"""
+
+from typing import Final
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_bindings, ext_math, ext_optional, ext_strings
+
+from webhook.cel import functions, text, tree
+from webhook.cel.answers import ANSWERS, ASK, replace_calls
+from webhook.cel.complaints import invalid, reason
+from webhook.cel.evaluation import AskingExpression, Calls, NativeExpression
+from webhook.cel.expression import VARIABLES, InvalidExpression
+from webhook.cel.facts import bound_lists, study
+
+NAME: Final = "cel-expr-python"
+
+_TYPES: Final = {
+    "string": cel.Type.STRING,
+    "bool": cel.Type.BOOL,
+    "int": cel.Type.INT,
+    "double": cel.Type.DOUBLE,
+    "dyn": cel.Type.DYN,
+    functions.QUANTITY: cel.Type.AbstractType(functions.QUANTITY),
+}
+
+
+class NativeEnvironment:
+    """The engine with our variables and functions."""
+
+    name = NAME
+
+    def __init__(self) -> None:
+        self._calls = Calls()
+        self._engine = cel.NewEnv(
+            variables=dict.fromkeys(VARIABLES, cel.Type.DYN),
+            extensions=[
+                ext_strings.ExtStrings(),
+                ext_optional.ExtOptional(),
+                ext_bindings.ExtBindings(),
+                ext_math.ExtMath(),
+            ],
+            functions=_declarations(self._calls),
+        )
+        self._nothing = self._engine.Activation({**dict.fromkeys(VARIABLES), ANSWERS: {}})
+
+    def compile(self, source: str) -> NativeExpression:
+        """Return the compiled expression. InvalidExpression with line and column."""
+        text.check(source)
+        try:
+            checked = self._engine.compile(source)
+        except RuntimeError as error:
+            raise invalid(str(error)) from None
+        data = checked.serialize()
+        facts = study(source, tree.decode(data))
+        kind = checked.return_type().name()
+
+        def program(*, ask: bool) -> cel.Expression:
+            root = bound_lists(replace_calls(tree.decode(data), ask=ask), facts.elements)
+            return self._program(_unwrapped(root) if kind.startswith("optional_type") else root)
+
+        is_bool = kind == "BOOL"
+        if not facts.asks:
+            return NativeExpression(source, facts, self._engine, program(ask=False), is_bool=is_bool)
+        return AskingExpression(
+            source,
+            facts,
+            self._engine,
+            program(ask=False),
+            is_bool=is_bool,
+            asking=program(ask=True),
+            calls=self._calls,
+        )
+
+    def _program(self, root: tree.Message) -> cel.Expression:
+        """Return the tree as a program, planned here and now rather than within the first review."""
+        program = self._engine.deserialize(root.encode())
+        try:
+            program.eval(self._nothing)
+        except RuntimeError as error:
+            if "budget" not in str(error):
+                raise InvalidExpression(reason(str(error))) from None
+        return program
+
+
+def _declarations(calls: Calls) -> list[cel.FunctionDecl]:
+    """Return our functions as the type checker shall know them; only the one for asking has an implementation."""
+    overloads: dict[str, list[cel.Overload]] = {
+        ASK: [cel.Overload(ASK, cel.Type.DYN, [cel.Type.STRING], is_member=False, impl=calls.ask)]
+    }
+    for each in functions.SIGNATURES:
+        identifier = "_".join((each.name, *each.parameters))
+        parameters = [_TYPES[name] for name in each.parameters]
+        overload = cel.Overload(identifier, _TYPES[each.result], parameters, is_member=each.member)
+        overloads.setdefault(each.name, []).append(overload)
+    return [cel.FunctionDecl(name, each) for name, each in overloads.items()]
+
+
+def _unwrapped(root: tree.Message) -> tree.Message:
+    """Return the tree whose answer, an optional, is its value or null."""
+    checked = root.messages(2)[0]
+    null = tree.expression([(tree.CONST, tree.Message("Constant", [(1, 0)]))])
+    checked.fields = [
+        (number, tree.member(value, "orValue", null) if number == 4 and isinstance(value, tree.Message) else value)
+        for number, value in checked.fields
+    ]
+    return root
