@@ -30,6 +30,8 @@ from webhook.server.sinks import LOGGER, Sinks
 FactsSource = Callable[[str, Mode], Facts]
 """What may be known for a review in a namespace, with every policy's mode capped: one reference read, no I/O."""
 
+Decide = Callable[[AdmissionRequest, Facts], Decision]
+
 MAX_BODY = 7 * 1024 * 1024
 """An UPDATE review holds two objects of 3 MiB; controller-runtime reads as much."""
 
@@ -72,13 +74,21 @@ class Reviews:
     """One ASGI endpoint that answers reviews with policies in at most `cap` mode."""
 
     def __init__(
-        self, facts: FactsSource, sinks: Sinks, metrics: Metrics, *, cap: Mode, budget: Budget | None = None
+        self,
+        facts: FactsSource,
+        sinks: Sinks,
+        metrics: Metrics,
+        *,
+        cap: Mode,
+        budget: Budget | None = None,
+        decide: Decide = admit,
     ) -> None:
         self._facts = facts
         self._sinks = sinks
         self._metrics = metrics
         self._cap = cap
         self._budget = budget or Budget()
+        self._decide = decide
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -118,7 +128,7 @@ class Reviews:
             if time.monotonic() >= late_at:
                 self._metrics.reviews[Outcome.LATE] += 1
                 return _allowed(uid, "warmpod had no time left to look at this pod; it starts as it was sent"), None
-            decision = admit(request, self._facts(request.namespace, self._cap))
+            decision = self._decide(request, self._facts(request.namespace, self._cap))
             payload = review.render(_to_answer(uid, decision))
             return payload, _record(request, decision, time.monotonic() - arrived)
         except MalformedReview as malformed:
@@ -132,10 +142,12 @@ class Reviews:
             return _allowed(uid, f"warmpod failed on this pod ({type(error).__name__}); it starts as it was sent"), None
 
 
-def create_app(facts: FactsSource, sinks: Sinks, metrics: Metrics, *, budget: Budget | None = None) -> ASGIApp:
+def create_app(
+    facts: FactsSource, sinks: Sinks, metrics: Metrics, *, budget: Budget | None = None, decide: Decide = admit
+) -> ASGIApp:
     """The routes of the TLS port. Other paths answer 404, other methods 405."""
-    enforce = Reviews(facts, sinks, metrics, cap=Mode.ENFORCE, budget=budget)
-    audit = Reviews(facts, sinks, metrics, cap=Mode.AUDIT, budget=budget)
+    enforce = Reviews(facts, sinks, metrics, cap=Mode.ENFORCE, budget=budget, decide=decide)
+    audit = Reviews(facts, sinks, metrics, cap=Mode.AUDIT, budget=budget, decide=decide)
     # A router alone: no middleware stands between the socket and the endpoint, and only the path decides.
     return Router(
         [

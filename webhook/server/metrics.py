@@ -145,7 +145,7 @@ def _gauges(now: Gauges) -> Iterator[Metric]:
     yield build
     yield GaugeMetricFamily("warmpod_ready", "1 when /readyz answers 200.", float(now.ready))
     yield GaugeMetricFamily("warmpod_policies_loaded", "Policies in force.", now.policies)
-    yield GaugeMetricFamily("warmpod_policy_problems", "Problems in the policy files in force.", now.policy_problems)
+    yield GaugeMetricFamily("warmpod_policy_problems", "Problems in the policy files as they are.", now.policy_problems)
     yield GaugeMetricFamily("warmpod_snapshot_usable", "1 when placement has facts.", float(now.snapshot_usable))
     if now.snapshot_age is not None:
         yield GaugeMetricFamily("warmpod_snapshot_age_seconds", "Age of the snapshot read last.", now.snapshot_age)

@@ -43,5 +43,5 @@ class Record(NamedTuple):
 class Sink(Protocol):
     """Takes a record. What it raises is counted and goes no further."""
 
-    def __call__(self, record: Record) -> None:
+    def __call__(self, record: Record, /) -> None:
         """Keep what it wants of the record; it runs on the event loop and must not block."""

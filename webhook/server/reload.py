@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 from webhook.admission.decision import Facts, Settings
 from webhook.inventory.model import EMPTY, Inventory
 from webhook.policy.model import Mode, PolicySet
+from webhook.policy.problem import Problem
 from webhook.server.health import Check, is_ready
 from webhook.server.metrics import Gauges, Metrics
 from webhook.server.sinks import LOGGER
 from webhook.server.tls import CertificateFiles
-from webhook.sources.policy_files import PolicyFiles
+from webhook.sources.policy_files import PolicyFiles, Reload
 from webhook.sources.snapshot_file import SnapshotFile
 
 _PROBLEMS_SHOWN = 50
@@ -52,6 +53,7 @@ class World:
         self._known = _Known(PolicySet(), EMPTY, usable=False, namespaces={})
         self._policies_error: str | None = "they were not read yet"
         self._policies_loaded = False
+        self._problems: tuple[Problem, ...] = ()  # of the files as they are, in force or not
         self._told: dict[str, str | None] = {}
         self.draining = False
 
@@ -79,23 +81,22 @@ class World:
     async def refresh(self) -> None:
         """Look at every source once, and put what is new and good in force."""
         now = time.time()
-        report = await asyncio.to_thread(self._read, now)
+        reload, snapshot_changed, certificate_changed = await asyncio.to_thread(self._read, now)
         self._known = _Known(
             self._policies.current, self._snapshot.inventory, self._snapshot.usable, self._snapshot.namespaces
         )
-        policies_changed, self._policies_error, snapshot_changed, certificate_changed = report
+        self._policies_error = reload.error
+        self._problems = reload.problems
         first = self._policies_error is None and not self._policies_loaded  # an empty directory is a policy set too
         self._policies_loaded = self._policies_loaded or first
-        self._account("policies", policies_changed or first, self._policies_error, now)
+        self._account("policies", reload.changed or first, self._policies_error, now)
         snapshot_problem = self._snapshot.problem if self._snapshot.configured else None
         self._account("snapshot", snapshot_changed, snapshot_problem, now)
         self._account("certificate", certificate_changed, self.certificate.problem, now)
 
-    def _read(self, now: float) -> tuple[bool, str | None, bool, bool]:
-        reload = self._policies.refresh(now)
+    def _read(self, now: float) -> tuple[Reload, bool, bool]:
         return (
-            reload.changed,
-            reload.error,
+            self._policies.refresh(now),
             self._snapshot.refresh(now),
             self.certificate.refresh(datetime.fromtimestamp(now, UTC)),
         )
@@ -119,7 +120,7 @@ class World:
             return {
                 "policies": len(found.policies),
                 "digest": found.digest[:16],
-                "problems": [str(problem) for problem in found.problems[:_PROBLEMS_SHOWN]],
+                "problems": [str(problem) for problem in self._problems[:_PROBLEMS_SHOWN]],
             }
         if source == "snapshot":
             return {"id": self._known.inventory.id, "nodes": len(self._known.inventory.nodes)}
@@ -154,7 +155,7 @@ class World:
             Check("policies", self._policies_loaded, policies),
             Check("policies-as-they-are", self._policies_error is None, self._policies_error or "in force", False),
             Check("snapshot", self._snapshot.usable, snapshot, required=False),
-            *(Check("policy-problem", False, str(problem), False) for problem in found.problems[:_PROBLEMS_SHOWN]),
+            *(Check("policy-problem", False, str(problem), False) for problem in self._problems[:_PROBLEMS_SHOWN]),
         ]
 
     def gauges(self, version: str, cel_engine: str, connections: Callable[[], int]) -> Callable[[], Gauges]:
@@ -166,7 +167,7 @@ class World:
                 version=version,
                 cel_engine=cel_engine,
                 policies=len(self._known.policies.policies),
-                policy_problems=len(self._known.policies.problems),
+                policy_problems=len(self._problems),
                 snapshot_usable=self._known.usable,
                 snapshot_age=self._snapshot.age,
                 snapshot_changes=self._snapshot.changes,
