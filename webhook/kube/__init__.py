@@ -3,4 +3,4 @@
 from typing import Any
 
 Object = dict[str, Any]
-"""A Kubernetes object, or a part of one, as decoded JSON. Never edited in place: whoever changes one builds a new one."""
+"""A Kubernetes object, or a part of one, as decoded JSON. Never edited in place: whoever changes one builds another."""

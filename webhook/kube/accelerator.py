@@ -1,4 +1,4 @@
-"""Which containers ask for an accelerator: by the name of an extended resource, or by the device class of a DRA claim."""
+"""Which containers ask for an accelerator: by name of an extended resource, or by device class of a DRA claim."""
 
 from __future__ import annotations
 

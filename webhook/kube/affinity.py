@@ -1,7 +1,7 @@
 """The algebra of node selectors: terms are OR-ed, the requirements inside one term are AND-ed.
 
-Semantics of k8s.io/component-helpers/scheduling/corev1/nodeaffinity: a term without requirements selects nothing, and so
-does a malformed one. A pod's `nodeSelector` is AND-ed by the scheduler beside all this and is not looked at here.
+Semantics of k8s.io/component-helpers/scheduling/corev1/nodeaffinity: a term without requirements selects nothing, and
+so does a malformed one. A pod's `nodeSelector` is AND-ed by the scheduler beside all this and is not looked at here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _INT64 = 2**63
 def required_terms(pod: Object) -> list[Object]:
     """The terms of the pod's required node affinity; empty when it requires nothing.
 
-    A required affinity that can select no node at all (no terms, or malformed ones) is given as empty terms, which select
-    nothing, so that `selects(required_terms(pod), ...)` is always the truth.
+    A required affinity that can select no node at all (no terms, or malformed ones) is given as empty terms, which
+    select nothing, so that `selects(required_terms(pod), ...)` is always the truth.
     """
     node = pods.mapping(pods.mapping(pods.spec(pod).get("affinity")).get("nodeAffinity"))
     required = node.get(_REQUIRED)
@@ -74,7 +74,7 @@ def require(pod: Object, requirement: Object) -> Object:
     required = node.get(_REQUIRED)
     if required is None:
         return _with(
-            pod, inside, affinity, node, _REQUIRED, {"nodeSelectorTerms": [{"matchExpressions": [requirement]}]}
+            pod, (inside, affinity, node), _REQUIRED, {"nodeSelectorTerms": [{"matchExpressions": [requirement]}]}
         )
     terms = required.get("nodeSelectorTerms") if type(required) is dict else None
     if type(terms) is not list or not terms:
@@ -82,7 +82,7 @@ def require(pod: Object, requirement: Object) -> Object:
     narrowed = [_narrowed(term, requirement) for term in terms]
     if all(new is old for new, old in zip(narrowed, terms, strict=True)):
         return pod
-    return _with(pod, inside, affinity, node, _REQUIRED, {**required, "nodeSelectorTerms": narrowed})
+    return _with(pod, (inside, affinity, node), _REQUIRED, {**required, "nodeSelectorTerms": narrowed})
 
 
 def prefer(pod: Object, requirement: Object, weight: int) -> Object:
@@ -102,11 +102,11 @@ def prefer(pod: Object, requirement: Object, weight: int) -> Object:
     for term in preferred:
         if type(term) is dict and term.get("preference") == preference:
             return pod
-    return _with(pod, inside, affinity, node, _PREFERRED, [*preferred, {"weight": weight, "preference": preference}])
+    return _with(pod, (inside, affinity, node), _PREFERRED, [*preferred, {"weight": weight, "preference": preference}])
 
 
 def _node_affinity(pod: Object) -> tuple[Object, Object, Object | None]:
-    """The spec, its affinity and its node affinity, empty where absent; no node affinity where one is of a wrong type."""
+    """Spec, affinity and node affinity, empty where absent; no node affinity where one is of a wrong type."""
     inside = pod.get("spec")
     if type(inside) is not dict:
         return {}, {}, None
@@ -121,7 +121,8 @@ def _node_affinity(pod: Object) -> tuple[Object, Object, Object | None]:
     return inside, affinity, node if type(node) is dict else None
 
 
-def _with(pod: Object, inside: Object, affinity: Object, node: Object, field: str, value: Any) -> Object:
+def _with(pod: Object, parts: tuple[Object, Object, Object], field: str, value: Any) -> Object:
+    inside, affinity, node = parts
     return {**pod, "spec": {**inside, "affinity": {**affinity, "nodeAffinity": {**node, field: value}}}}
 
 

@@ -14,8 +14,8 @@ _COMPUTE = ("cpu", "memory")
 def qos_class(pod: Object) -> str:
     """`Guaranteed`, `Burstable` or `BestEffort`, as k8s.io/kubernetes/pkg/apis/core/v1/helper/qos computes it.
 
-    Counts app and init containers, CPU and memory, amounts above zero; resources of the pod itself replace theirs. A limit
-    without a request is a request too, as the API server defaults it.
+    Counts app and init containers, CPU and memory, amounts above zero; resources of the pod itself replace theirs. A
+    limit without a request is a request too, as the API server defaults it.
     """
     own = pods.spec(pod).get("resources")
     asks = (
@@ -41,9 +41,10 @@ def qos_class(pod: Object) -> str:
 def effective_requests(pod: Object) -> dict[str, Quantity]:
     """What the scheduler counts, by resource name; amounts above zero only.
 
-    The larger of what the app containers ask together and of what any init container asks at its turn, sidecars adding to
-    everything that starts after them (KEP-753); resources of the pod itself replace that (KEP-2837); the overhead comes on
-    top. As k8s.io/component-helpers/resource does. An amount that is no quantity counts as absent: the API server refuses it.
+    The larger of what the app containers ask together and of what any init container asks at its turn, sidecars adding
+    to everything that starts after them (KEP-753); resources of the pod itself replace that (KEP-2837); the overhead
+    comes on top. As k8s.io/component-helpers/resource does. An amount that is no quantity counts as absent: the API
+    server refuses it.
     """
     spec = pods.spec(pod)
     total: dict[str, Quantity] = {}

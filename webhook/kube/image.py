@@ -1,7 +1,7 @@
 """Image references, in the one canonical spelling by which pods, nodes and policies can be compared.
 
-Follows github.com/distribution/reference (ParseDockerRef), which containerd, CRI-O and the kubelet use. A reference that it
-refuses is a value here, not an error: a pod with one never starts, but it must not stop us from answering.
+Follows github.com/distribution/reference (ParseDockerRef), which containerd, CRI-O and the kubelet use. A reference
+that it refuses is a value here, not an error: a pod with one never starts, but it must not stop us from answering.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from functools import lru_cache
 _DOCKER_HUB = "docker.io"
 _LEGACY_DOCKER_HUB = "index.docker.io"
 _LONGEST_PATH = 255
-# distribution sets no bound to the domain; DNS (253) and a port do. With the path, a tag and a digest that is below this.
+# distribution sets no bound to the domain; DNS (253) and a port do. With the path, a tag and a digest that is below
+# this.
 _LONGEST_REFERENCE = 1024
 
 _LABEL = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)"
@@ -42,7 +43,7 @@ class Reference:
 
     @property
     def canonical(self) -> str:
-        """`docker.io/library/busybox:latest`, or `…/busybox@sha256:…`: a digest says all, the tag beside it is dropped."""
+        """`docker.io/library/busybox:latest`, or `…/busybox@sha256:…`: a digest says all, a tag with it is dropped."""
         return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.tag}"
 
 

@@ -1,8 +1,8 @@
 """JSON Patch (RFC 6902): the operations that turn one JSON object into another, and their application.
 
-`diff` is for objects that share most of their parts, as a pod and its edited copy do: parts that are the same Python object
-are skipped without a look. Equality is JSON's: `true`, `1` and `1.0` are three different values, though Python's `==` says
-otherwise. Both functions recurse once per level; `webhook.kube.review` refuses what is nested too deeply.
+`diff` is for objects that share most of their parts, as a pod and its edited copy do: parts that are the same Python
+object are skipped without a look. Equality is JSON's: `true`, `1` and `1.0` are three different values, though Python's
+`==` says otherwise. Both functions recurse once per level; `webhook.kube.review` refuses what is nested too deeply.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from webhook.kube import Object
 
 _KEYS = ("name", "mountPath")
 """What tells the entries of a list apart, tried in this order: containers, volumes, variables; then volume mounts."""
+
+_MISSING = object()
 
 
 class UnapplicablePatch(ValueError):
@@ -40,18 +42,20 @@ def diff(before: Object, after: Object) -> list[Object]:
 def apply(document: Object, operations: list[Object]) -> Object:
     """The document that `operations` make of `document`, which stays as it is; unchanged parts are shared.
 
-    Knows `add`, `replace` and `remove`. Raises UnapplicablePatch for anything else, and wherever RFC 6902 demands an error.
+    Knows `add`, `replace` and `remove`. Raises UnapplicablePatch for anything else, and wherever RFC 6902 demands an
+    error.
     """
-    fresh: dict[
-        int, Any
-    ] = {}  # the containers made here, which may be edited; holding them keeps their ids from being reused
+    if not operations:
+        return document
+    edit = _Edit(document)
     for index, operation in enumerate(operations):
         try:
-            document = _applied(document, operation, fresh)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            reason = error.args[0] if type(error) is ValueError and error.args else f"malformed operation ({error!r})"
-            raise UnapplicablePatch(index, str(reason)) from None
-    return document
+            edit.apply(operation)
+        except _Refused as refused:
+            raise UnapplicablePatch(index, str(refused)) from None
+        except (KeyError, TypeError, AttributeError):
+            raise UnapplicablePatch(index, "an operation is an object with op, path and value") from None
+    return edit.root
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -64,25 +68,29 @@ def equal(one: Any, other: Any) -> bool:
     if kind is dict:
         if len(one) != len(other):
             return False
-        for key, value in one.items():
-            if key not in other or not equal(value, other[key]):
-                return False
-        return True
-    if kind is list:
-        if len(one) != len(other):
-            return False
-        for value, counterpart in zip(one, other, strict=True):
+        for key, value in one.items():  # a plain loop: this runs for most parts of a pod
+            counterpart = other.get(key, _MISSING)
             if value is not counterpart and not equal(value, counterpart):
                 return False
         return True
+    if kind is list:
+        return len(one) == len(other) and all(map(equal, one, other))
     return bool(one == other)
 
 
 def _escaped(key: str) -> str:
-    """A key as one token of a JSON pointer (RFC 6901)."""
+    """A key as one step of a JSON pointer (RFC 6901)."""
     if "~" in key or "/" in key:
         return key.replace("~", "~0").replace("/", "~1")
     return key
+
+
+def _addition(path: str, index: int, value: Any) -> Object:
+    return {"op": "add", "path": f"{path}/{index}", "value": value}
+
+
+def _removal(path: str, index: int) -> Object:
+    return {"op": "remove", "path": f"{path}/{index}"}
 
 
 def _diff(before: Any, after: Any, path: str, operations: list[Object]) -> None:
@@ -122,11 +130,10 @@ def _diff_lists(before: list[Any], after: list[Any], path: str, operations: list
         last -= 1
         wanted_last -= 1
     if start == last:
-        for index in range(start, wanted_last):
-            operations.append({"op": "add", "path": f"{path}/{index}", "value": after[index]})
+        operations.extend(_addition(path, index, after[index]) for index in range(start, wanted_last))
     elif start == wanted_last:
         # From the end, so that every index still means what it meant.
-        operations.extend({"op": "remove", "path": f"{path}/{index}"} for index in range(last - 1, start - 1, -1))
+        operations.extend(_removal(path, index) for index in range(last - 1, start - 1, -1))
     else:
         _diff_middles(before[start:last], after[start:wanted_last], start, path, operations)
 
@@ -138,7 +145,7 @@ def _diff_middles(before: list[Any], after: list[Any], start: int, path: str, op
         if names is None or wanted_names is None:
             continue
         if [name for name in names if name in wanted_names] == [name for name in wanted_names if name in names]:
-            _diff_named(before, after, (names, wanted_names), start, path, operations)
+            _diff_named((before, names), (after, wanted_names), start, path, operations)
             return
         break
     if _is_subsequence(before, after):
@@ -147,16 +154,14 @@ def _diff_middles(before: list[Any], after: list[Any], start: int, path: str, op
             if position < len(before) and equal(before[position], wanted):
                 position += 1
             else:
-                operations.append({"op": "add", "path": f"{path}/{start + index}", "value": wanted})
+                operations.append(_addition(path, start + index, wanted))
         return
     paired = min(len(before), len(after))
     for index in range(paired):
         if before[index] is not after[index]:
             _diff(before[index], after[index], f"{path}/{start + index}", operations)
-    for index in range(paired, len(after)):
-        operations.append({"op": "add", "path": f"{path}/{start + index}", "value": after[index]})
-    for index in range(len(before) - 1, paired - 1, -1):
-        operations.append({"op": "remove", "path": f"{path}/{start + index}"})
+    operations.extend(_addition(path, start + index, after[index]) for index in range(paired, len(after)))
+    operations.extend(_removal(path, start + index) for index in range(len(before) - 1, paired - 1, -1))
 
 
 def _names(entries: list[Any], key: str) -> dict[str, int] | None:
@@ -171,22 +176,22 @@ def _names(entries: list[Any], key: str) -> dict[str, int] | None:
 
 
 def _diff_named(
-    before: list[Any],
-    after: list[Any],
-    names: tuple[dict[str, int], dict[str, int]],
+    before: tuple[list[Any], dict[str, int]],
+    after: tuple[list[Any], dict[str, int]],
     start: int,
     path: str,
     operations: list[Object],
 ) -> None:
-    """Operations for two lists of named entries, those in both standing in the same order."""
-    have, wanted = names
+    """Operations for two lists of entries with the index of each name; names in both stand in the same order."""
+    entries, have = before
+    wanted_entries, wanted = after
     gone = [index for name, index in have.items() if name not in wanted]
-    operations.extend({"op": "remove", "path": f"{path}/{start + index}"} for index in reversed(gone))
+    operations.extend(_removal(path, start + index) for index in reversed(gone))
     for name, index in wanted.items():
         if name not in have:
-            operations.append({"op": "add", "path": f"{path}/{start + index}", "value": after[index]})
-        elif (entry := before[have[name]]) is not after[index]:
-            _diff(entry, after[index], f"{path}/{start + index}", operations)
+            operations.append(_addition(path, start + index, wanted_entries[index]))
+        elif (entry := entries[have[name]]) is not wanted_entries[index]:
+            _diff(entry, wanted_entries[index], f"{path}/{start + index}", operations)
 
 
 def _is_subsequence(few: list[Any], many: list[Any]) -> bool:
@@ -199,87 +204,102 @@ def _is_subsequence(few: list[Any], many: list[Any]) -> bool:
     return position == len(few)
 
 
-def _editable(container: Any, fresh: dict[int, Any]) -> Any:
-    """The container itself when it was made by this patch, else a shallow copy that is."""
-    if id(container) in fresh:
-        return container
-    made = container.copy()
-    fresh[id(made)] = made
-    return made
+class _Refused(ValueError):
+    """Why one operation cannot be applied."""
 
 
-def _applied(document: Object, operation: Object, fresh: dict[int, Any]) -> Object:
-    verb, path = operation["op"], operation["path"]
-    if verb not in ("add", "replace", "remove"):
-        raise ValueError(f"{verb!r} is not add, replace or remove")
-    if verb != "remove" and "value" not in operation:
-        raise ValueError(f"{verb} {path} has no value")
-    if path == "":
-        if verb == "remove" or type(operation["value"]) is not dict:
-            raise ValueError(f"{verb} of the whole document leaves no object")
-        return dict(operation["value"])
-    if path[0] != "/":
-        raise ValueError(f"{path!r} is not a JSON pointer: it does not begin with '/'")
-    tokens = path[1:].split("/")
-    if "~" in path:
-        tokens = [_unescaped(token) for token in tokens]
-    root = target = _editable(document, fresh)
-    for token in tokens[:-1]:
-        kind = type(target)
-        if kind is dict:
-            if token not in target:
-                raise ValueError(f"{path}: there is no {token!r}")
-            place: Any = token
-        elif kind is list:
-            place = _index(token, len(target) - 1, path)
-        else:
-            raise ValueError(f"{path}: {token!r} is asked of a value that has no parts")
-        child = target[place]
-        if type(child) is dict or type(child) is list:
-            child = _editable(child, fresh)
-            target[place] = child
-        target = child
-    _edit(target, tokens[-1], verb, operation, path)
-    return root
+class _Edit:
+    """A document being edited: every container on the way to a change is copied once, the rest is shared."""
 
+    __slots__ = ("_copies", "_target", "_target_path", "root")
 
-def _edit(target: Any, token: str, verb: str, operation: Object, path: str) -> None:
-    """Do one operation on the container that holds the place."""
-    if type(target) is dict:
-        if verb == "add":
-            target[token] = operation["value"]
-        elif token not in target:
-            raise ValueError(f"{path}: there is nothing to {verb}")
-        elif verb == "replace":
-            target[token] = operation["value"]
-        else:
-            del target[token]
-    elif type(target) is list:
-        if verb == "add":
-            place = len(target) if token == "-" else _index(token, len(target), path)
-            target.insert(place, operation["value"])
-        else:
-            place = _index(token, len(target) - 1, path)
-            if verb == "replace":
-                target[place] = operation["value"]
+    def __init__(self, document: Object) -> None:
+        self._begin(document)
+
+    def _begin(self, document: Object) -> None:
+        self.root = dict(document)
+        # What was copied here and may be edited; holding it keeps its id from being reused.
+        self._copies: dict[int, Any] = {id(self.root): self.root}
+        # Operations mostly come in rows on one container: the last one stays at hand.
+        self._target: Any = self.root
+        self._target_path = ""
+
+    def apply(self, operation: Object) -> None:
+        """Do one operation. Raises _Refused, or KeyError, TypeError, AttributeError for what is no operation."""
+        verb, path = operation["op"], operation["path"]
+        if verb not in ("add", "replace", "remove"):
+            raise _Refused(f"{verb!r} is not add, replace or remove")
+        value = None if verb == "remove" else operation["value"]
+        parent, slash, last = path.rpartition("/")
+        if not slash:
+            if path or type(value) is not dict:
+                raise _Refused(f"{path!r} is not a JSON pointer" if path else f"{verb} of the whole leaves no object")
+            self._begin(value)
+            return
+        if parent != self._target_path:
+            self._target = self._editable(parent)
+            self._target_path = parent
+        target = self._target
+        if "~" in last:
+            last = _unescaped(last)
+        if type(target) is dict:
+            if verb != "add" and last not in target:
+                raise _Refused(f"{path}: there is nothing to {verb}")
+            if verb == "remove":
+                del target[last]
             else:
-                del target[place]
-    else:
-        raise ValueError(f"{path}: {token!r} is asked of a value that has no parts")
+                target[last] = value
+        elif type(target) is list:
+            if verb == "add":
+                target.insert(len(target) if last == "-" else _index(last, len(target), path), value)
+            elif verb == "replace":
+                target[_index(last, len(target) - 1, path)] = value
+            else:
+                del target[_index(last, len(target) - 1, path)]
+        else:
+            raise _Refused(f"{path}: {last!r} is asked of a value that has no parts")
+
+    def _editable(self, path: str) -> Any:
+        """The value at `path`; when it is a container it may be edited."""
+        # Whatever happens below, the container at hand may no longer be the one at its path.
+        self._target_path = ""
+        self._target = self.root
+        if not path:
+            return self.root
+        first, *steps = path.split("/")
+        if first:
+            raise _Refused(f"{path!r} is not a JSON pointer: it does not begin with '/'")
+        value: Any = self.root
+        for step in steps:
+            name = _unescaped(step) if "~" in step else step
+            place: Any
+            if type(value) is dict:
+                if name not in value:
+                    raise _Refused(f"{path}: there is no {name!r}")
+                place = name
+            elif type(value) is list:
+                place = _index(name, len(value) - 1, path)
+            else:
+                raise _Refused(f"{path}: {name!r} is asked of a value that has no parts")
+            inner = value[place]
+            if id(inner) not in self._copies and (type(inner) is dict or type(inner) is list):
+                inner = value[place] = inner.copy()
+                self._copies[id(inner)] = inner
+            value = inner
+        return value
 
 
-def _index(token: str, highest: int, path: str) -> int:
+def _index(step: str, highest: int, path: str) -> int:
     """An array index as RFC 6901 allows it: ASCII digits without a leading zero."""
-    if not (token.isascii() and token.isdigit()) or (token[0] == "0" and token != "0") or len(token) > 10:
-        raise ValueError(f"{path}: {token!r} is not an array index")
-    index = int(token)
+    if not (step.isascii() and step.isdigit()) or (step[0] == "0" and step != "0") or len(step) > 10:
+        raise _Refused(f"{path}: {step!r} is not an array index")
+    index = int(step)
     if index > highest:
-        raise ValueError(f"{path}: index {index} is beyond the end")
+        raise _Refused(f"{path}: index {index} is beyond the end")
     return index
 
 
-def _unescaped(token: str) -> str:
-    rest = token.replace("~0", "").replace("~1", "")
-    if "~" in rest:
-        raise ValueError(f"{token!r}: '~' is followed by neither 0 nor 1")
-    return token.replace("~1", "/").replace("~0", "~")
+def _unescaped(step: str) -> str:
+    if "~" in step.replace("~0", "").replace("~1", ""):
+        raise _Refused(f"{step!r}: '~' is followed by neither 0 nor 1")
+    return step.replace("~1", "/").replace("~0", "~")

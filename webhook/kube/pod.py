@@ -1,4 +1,4 @@
-"""Looking at a pod. Nothing here edits one, and nothing here fails: what is absent, null or of a wrong type counts as absent."""
+"""Looking at a pod. Nothing here edits one, and nothing here fails: null or a wrong type counts as absent."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def is_sidecar(container: Object) -> bool:
 
 
 def images(pod: Object) -> tuple[str, ...]:
-    """The images a node must hold before the pod runs: of init containers, app containers and image volumes; unique, as written."""
+    """The images a node must hold before the pod runs, as written: of init and app containers and image volumes."""
     found: dict[str, None] = {}
     for container in init_containers(pod) + app_containers(pod):
         image = container.get("image")
@@ -134,9 +134,9 @@ def is_windows(pod: Object) -> bool:
 def env_value(container: Object, name: str) -> str | None:
     """The literal value of an environment variable, as the kubelet would hand it to the program.
 
-    `$(OTHER)` is replaced by the earlier literal variables of the same container, `$$` is an escaped `$`, and a reference to
-    nothing stays as it is. None when the variable is absent, or when its text is decided elsewhere (`valueFrom`, `envFrom`)
-    or is longer than a program can be given.
+    `$(OTHER)` is replaced by the earlier literal variables of the same container, `$$` is an escaped `$`, and a
+    reference to nothing stays as it is. None when the variable is absent, or when its text is decided elsewhere
+    (`valueFrom`, `envFrom`) or is longer than a program can be given.
     """
     entries = objects(container.get("env"))
     for index in range(len(entries) - 1, -1, -1):  # of two entries of one name the kubelet takes the later
@@ -152,8 +152,8 @@ def env_value(container: Object, name: str) -> str | None:
 def arg_value(container: Object, flag: str) -> str | None:
     """The value of a command line flag (`--model=x` or `--model x`) in `command`, then `args`; the last one wins.
 
-    `$(VAR)` is expanded from the container's environment as the kubelet does; None when the flag or its value is absent or
-    unknown. Words inside a shell script (`sh -c "..."`) are not read.
+    `$(VAR)` is expanded from the container's environment as the kubelet does; None when the flag or its value is absent
+    or unknown. Words inside a shell script (`sh -c "..."`) are not read.
     """
     found: str | None = None
     prefix = f"{flag}="

@@ -1,7 +1,7 @@
 """The Pod Security Standards: what a namespace's level would say to a pod.
 
-The checks are those of k8s.io/pod-security-admission (policy/check_*.go) at version `latest`, read at Kubernetes 1.37. Runs
-inside every review, so it looks at each container once and builds a sentence only for what is wrong.
+The checks are those of k8s.io/pod-security-admission (policy/check_*.go) at version `latest`, read at Kubernetes 1.37.
+Runs inside every review, so it looks at each container once and builds a sentence only for what is wrong.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _CAPABILITIES = frozenset(
         "SYS_CHROOT",
     ]
 )
+_BIND = frozenset(("NET_BIND_SERVICE",))
 _SYSCTLS = frozenset(
     [
         "kernel.shm_rmid_forced",
@@ -57,7 +58,7 @@ _SYSCTLS = frozenset(
         "net.ipv4.tcp_notsent_lowat",
     ]
 )
-_SELINUX_TYPES = frozenset(("", None, "container_t", "container_init_t", "container_kvm_t", "container_engine_t"))
+_SELINUX_TYPES = ("", None, "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
 _PROFILES = ("RuntimeDefault", "Localhost")
 _RESTRICTED_VOLUMES = frozenset(
     [
@@ -72,6 +73,8 @@ _RESTRICTED_VOLUMES = frozenset(
         "secret",
     ]
 )
+# Sentences reach people and logs; a tenant's text in them is cut.
+_LONGEST_VALUE = 64
 _APPARMOR_ANNOTATION = "container.apparmor.security.beta.kubernetes.io/"
 
 
@@ -88,7 +91,7 @@ class _Findings:
         culprits, values = self.faults.setdefault(check, ({}, {}))
         culprits[who] = None
         if value is not None:
-            values[str(value)] = None
+            values[str(value)[:_LONGEST_VALUE]] = None
 
     def sentences(self) -> tuple[str, ...]:
         """One sentence for each check, in alphabetical order of the checks."""
@@ -151,7 +154,8 @@ def allows_volume(volume: Object, level: Level) -> bool:
 def level_of(namespace_labels: Mapping[str, str] | None, default: Level) -> Level:
     """The level that a namespace enforces, `default` where it does not say.
 
-    The strictest one when the labels are unknown (None) or the value is none of the three, as pod-security-admission does.
+    The strictest one when the labels are unknown (None) or the value is none of the three, as pod-security-admission
+    does.
     """
     if namespace_labels is None:
         return Level.RESTRICTED
@@ -177,8 +181,9 @@ def _check_pod(pod: Object, spec: Object, restricted: bool, findings: _Findings)
     context = spec.get("securityContext")
     if type(context) is dict:
         for sysctl in pods.objects(context.get("sysctls")):
-            if sysctl.get("name") not in _SYSCTLS:
-                findings.add("must not set sysctls {}", "pod", sysctl.get("name"))
+            name = sysctl.get("name")
+            if type(name) is not str or name not in _SYSCTLS:
+                findings.add("must not set sysctls {}", "pod", name)
     for key, value in pods.mapping(pods.metadata(pod).get("annotations")).items():
         if key.startswith(_APPARMOR_ANNOTATION):
             profile = value if type(value) is str else ""
@@ -233,7 +238,7 @@ def _check_restricted_linux(who: str, security: Object, inherits_seccomp: bool, 
     dropped = pods.mapping(security.get("capabilities")).get("drop")
     if type(dropped) is not list or "ALL" not in dropped:
         findings.add('must set capabilities.drop=["ALL"]', who)
-    _check_added_capabilities(who, security, frozenset(("NET_BIND_SERVICE",)), findings)
+    _check_added_capabilities(who, security, _BIND, findings)
     if not inherits_seccomp and type(security.get("seccompProfile")) is not dict:
         findings.add("must set seccompProfile.type to RuntimeDefault or Localhost in the pod or the container", who)
 

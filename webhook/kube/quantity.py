@@ -1,7 +1,7 @@
 """Quantities of resources: `500m`, `16Gi`, `1e3`. Exact: the numbers are integers and fractions, never floats.
 
-Follows k8s.io/apimachinery/pkg/api/resource: what lies below one billionth is rounded away from zero to it, what lies beyond
-2^63-1 is cut to it.
+Follows k8s.io/apimachinery/pkg/api/resource: what lies below one billionth is rounded away from zero to it, what lies
+beyond 2^63-1 is cut to it.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def parse(value: Any) -> Quantity:
 def format(value: Quantity, like: str = "") -> str:  # noqa: A001  # `quantity.format` reads as what it is
     """The canonical text of a quantity, in the style of `like`: binary (`Gi`), decimal (`G`) or exponent (`e9`).
 
-    The largest suffix that leaves a whole number, as Kubernetes prints it: 1536 Mi is `1536Mi`, 2048 Mi is `2Gi`, half a
-    CPU is `500m`. Below 1024 a binary quantity is printed decimally. Finer than a billionth is rounded away from zero.
+    The largest suffix that leaves a whole number, as Kubernetes prints it: 1536 Mi is `1536Mi`, 2048 Mi is `2Gi`, half
+    a CPU is `500m`. Below 1024 a binary quantity is printed decimally. Finer than a billionth is rounded away from
+    zero.
     """
     sign, number = ("-", -value) if value < 0 else ("", value)
     if like.endswith("i") and number >= 1024:
@@ -89,7 +90,7 @@ def _parse(text: str) -> Quantity:
     match = _TEXT.fullmatch(text)
     if match is None:
         raise InvalidQuantity(
-            f"{text!r} is not a quantity: a number, then one of n u m k M G T P E, Ki Mi Gi Ti Pi Ei, or an exponent as in 1e3"
+            f"{text!r} is not a quantity: a number, then n u m k M G T P E, Ki Mi Gi Ti Pi Ei, or an exponent (1e3)"
         )
     sign, whole, fraction, suffix, exponent = match.groups()
     digits = whole + (fraction or "")
@@ -100,7 +101,8 @@ def _parse(text: str) -> Quantity:
     if suffix in _BINARY:
         number <<= _BINARY[suffix]
     elif exponent is not None:
-        # Beyond this every number is cut to the most or rounded to a billionth anyway, and 10**exponent would fill memory.
+        # Beyond this every number is cut to the most or rounded to a billionth anyway, and 10**exponent would fill
+        # memory.
         scale += max(-10 * _LONGEST, min(10 * _LONGEST, int(exponent)))
     else:
         scale += _DECIMAL[suffix or ""]

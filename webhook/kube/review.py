@@ -10,6 +10,7 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -29,12 +30,13 @@ _WARNING_RUNES = 256
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _ANNOTATION_KEY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
-_BRACES = bytes.maketrans(b"[]", b"{}")
+# As signed bytes: +1 for an opening bracket, -1 for a closing one.
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_STRUCTURE = bytes(sorted(set(range(256)) - set(b'[]{}"')))
 
 
 class MalformedReview(ValueError):
-    """The call itself is bad: not an AdmissionReview that the API server could have sent. The text says what and where."""
+    """The call is bad: not an AdmissionReview that the API server could have sent. The text says what and where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,8 @@ def render(answer: Answer) -> bytes:
     """The AdmissionReview that carries an answer.
 
     `patch` and `patchType` come together or not at all; a denial carries no patch. Warnings are cleaned of control
-    characters and kept within what the API server passes on (4096 characters in all, each cut to 256 once they are over).
-    Audit annotations whose key the API server would drop are left out.
+    characters and kept within what the API server passes on (4096 characters in all, each cut to 256 once they are
+    over). Audit annotations whose key the API server would drop are left out.
     """
     response: Object = {"uid": answer.uid, "allowed": answer.allowed}
     if not answer.allowed:
@@ -204,24 +206,19 @@ def _decode(body: bytes) -> Any:
 def _is_deeper(body: bytes, levels: int) -> bool:
     """Whether valid JSON is nested deeper than this.
 
-    Works on the text, where it costs a third of a walk over the decoded parts: all but brackets and quotes is dropped, then
-    the strings, then innermost pairs of brackets, one level at a time. Dropping a pair of adjacent quotes changes for no
-    other character whether it stands inside a string.
+    Works on the text, where it costs a third of a walk over the decoded parts: all but brackets and quotes is dropped,
+    then the strings, and the depth is a running sum. Dropping a pair of adjacent quotes changes for no other character
+    whether it stands inside a string.
     """
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    structure = body.translate(_BRACES, _NOT_STRUCTURE)
-    if structure.count(b"{") <= levels:
+    steps = body.translate(_STEPS, _NOT_STRUCTURE)
+    if steps.count(1) <= levels:
         return False
-    structure = structure.replace(b'""', b"")
-    if b'"' in structure:
-        structure = b"".join(structure.split(b'"')[::2])
-    while structure:
-        if not levels:
-            return True
-        structure = structure.replace(b"{}", b"")
-        levels -= 1
-    return False
+    steps = steps.replace(b'""', b"")
+    if b'"' in steps:
+        steps = b"".join(steps.split(b'"')[::2])
+    return max(accumulate(memoryview(steps).cast("b")), default=0) > levels
 
 
 def _kind(value: Any) -> str:

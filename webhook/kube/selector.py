@@ -30,7 +30,7 @@ class LabelSelector:
 
     @classmethod
     def parse(cls, selector: Any) -> LabelSelector:
-        """Compile `{matchLabels, matchExpressions}`. Raises InvalidSelector, with the path, for what the API would refuse."""
+        """Compile `{matchLabels, matchExpressions}`; InvalidSelector, with the path, for what the API would refuse."""
         if not isinstance(selector, Mapping):
             raise InvalidSelector("", f"a label selector is an object, this is {_kind(selector)}")
         for key in selector:

@@ -9,8 +9,8 @@ from typing import Any
 from webhook.kube import Object
 from webhook.kube import pod as pods
 
-# The deepest template known (RayService) is 6 levels down; a List adds 2. The bound on places stops a document that is made
-# of references to itself, which YAML allows.
+# The deepest template known (RayService) is 6 levels down; a List adds 2. The bound on places stops a document that is
+# made of references to itself, which YAML allows.
 _DEEPEST = 24
 _MOST_PLACES = 200_000
 
@@ -21,8 +21,8 @@ _METADATA = ("labels", "annotations", "finalizers")
 class FoundPod:
     """A pod as its controller would create it.
 
-    `path` is where the template lies in the document (`spec.template`, empty for the document itself); `kind`, `name` and
-    `namespace` are those of the object that holds it.
+    `path` is where the template lies in the document (`spec.template`, empty for the document itself); `kind`, `name`
+    and `namespace` are those of the object that holds it.
     """
 
     path: str
@@ -42,14 +42,13 @@ class _Owner:
 def pods_of(document: Any) -> Iterator[FoundPod]:
     """The pods of one document, in the order they are written; none when it holds none or is no object.
 
-    Members of a List are objects of their own. Documents deeper than any workload, or referring to themselves, are read as
-    far as the bounds go.
+    Members of a List are objects of their own. Documents deeper than any workload, or referring to themselves, are read
+    as far as the bounds go.
     """
     stack: list[tuple[Any, str, int, _Owner]] = [(document, "", 0, _Owner("", "", None))]
-    places = 0
-    while stack and places < _MOST_PLACES:
+    room = _MOST_PLACES
+    while stack:
         value, path, depth, owner = stack.pop()
-        places += 1
         if type(value) is list:
             inner = [(item, f"{path}[{index}]") for index, item in enumerate(value)]
         elif type(value) is dict:
@@ -61,7 +60,8 @@ def pods_of(document: Any) -> Iterator[FoundPod]:
             inner = [(item, f"{path}.{key}" if path else str(key)) for key, item in value.items()]
         else:
             continue
-        if depth < _DEEPEST:
+        room -= len(inner)
+        if depth < _DEEPEST and room > 0:
             stack.extend(
                 (item, place, depth + 1, owner)
                 for item, place in reversed(inner)
