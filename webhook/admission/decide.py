@@ -158,11 +158,20 @@ def _checked(
         refolded = _fold(_judge(second, facts, after), after, modes)
         return pod if refolded is None else refolded[1].pod
 
-    operations = patch.diff(sent, wanted)
+    operations = sorted(patch.diff(sent, wanted), key=_place)
     broken = laws.broken(laws.Change(sent, wanted, operations, folded[1].paths, scene.site), again)
     if broken:
         return _Result(sent, [], violations=broken)
     return _Result(wanted, operations, folded[1].seconds)
+
+
+def _place(operation: Object) -> str:
+    """What operations are sorted by, so that the order of a review's keys is nothing: the path without its indexes.
+
+    The operations on one list keep their order, and what they add stands before what they edit within it.
+    """
+    path: str = operation["path"]
+    return "/".join([part for part in path.split("/") if not part.isdecimal()])
 
 
 def _is_creation(request: AdmissionRequest) -> bool:

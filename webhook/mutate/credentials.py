@@ -58,17 +58,22 @@ def mounts(container: Object, pod: Object) -> list[Object]:
         if mount.get("name") in _TOKEN_VOLUMES or any(_lies_under(file, mount.get("mountPath")) for file in files):
             volume = merge.named(merge.items(pod["spec"], "volumes"), mount["name"])
             if volume is not None and "projected" in volume:
-                found.append(mount)
+                found.append(_in_order(mount))
     return found
 
 
 def _resolved(container: Object, entry: Object) -> Object:
     value = entry.get("value")
     if not isinstance(value, str) or "$" not in value:
-        return entry
+        return _in_order(entry)
     # It may speak of variables that the init container does not have: copied is what it comes to, not to be expanded.
     expanded = pods.env_value(container, entry["name"])
-    return entry if expanded is None else {**entry, "value": expanded.replace("$", "$$")}
+    return _in_order(entry if expanded is None else {**entry, "value": expanded.replace("$", "$$")})
+
+
+def _in_order(value: Any) -> Any:
+    """A copy whose keys do not stand in the order that the review happened to have: equal reviews, equal bytes."""
+    return {key: _in_order(value[key]) for key in sorted(value)} if isinstance(value, dict) else value
 
 
 def _lies_under(file: Any, directory: Any) -> bool:
