@@ -110,6 +110,17 @@ class Webhook:
             int(float(count)) for count in re.findall(r"^warmpod_reviews_total\{[^}]*\} (\S+)$", text, re.MULTILINE)
         )
 
+    def details(self) -> str:
+        """What `/readyz?verbose` says. Raises OSError when it does not answer."""
+        return self._get("/readyz?verbose")[1]
+
+    def has_read(self, snapshot_id: str) -> bool:
+        """Whether it decides by this snapshot."""
+        try:
+            return f"snapshot: id {snapshot_id} " in self.details()
+        except OSError:
+            return False
+
     def stop(self) -> None:
         """End it, if it was started."""
         if self._process is not None:

@@ -145,9 +145,18 @@ class Sandbox:
         return done
 
     def take_stock(self) -> None:
-        """Bring the snapshot file up to date now rather than within two seconds."""
-        if self._stocktaking:
-            self._stocktaking.refresh()
+        """Bring the snapshot up to date now rather than within two seconds; returns when the webhook decides by it."""
+        stock = self._stocktaking
+        assert stock is not None, "enter the sandbox first"
+        stock.refresh()
+        if self._webhook and self._webhook.process.running:
+            wait_until(
+                # Asked for anew each time: the background may write one more meanwhile.
+                lambda: self.webhook.has_read(stock.latest),
+                "read the snapshot",
+                processes=[self._webhook.process],
+                seconds=SETTLE_SECONDS,
+            )
 
     def check(self) -> None:
         """Raise `DeadProcess` when a part has ended by itself."""
@@ -198,6 +207,7 @@ class Sandbox:
         )
         self._stocktaking.start()
         if self._webhook:
+            self.take_stock()
             install.wait_until_called(self._api, self._webhook, SETTLE_SECONDS)
         self._held.announce(
             {

@@ -89,6 +89,11 @@ class Stocktaking:
         if self._thread.is_alive():
             self._thread.join()
 
+    @property
+    def latest(self) -> str:
+        """The id of the snapshot that was written last; empty before the first."""
+        return self._written[0]
+
     def refresh(self) -> None:
         """Take stock now; the file is written if something changed, or it gets old."""
         with self._once:
