@@ -1,8 +1,8 @@
 """The cases that stand beside policies: a pod, the facts of its world, and the decision one expects.
 
-A case is a directory `<policy directory>/cases/<case>/` of exactly three files: `input.yaml` (a pod, or a workload whose
-first pod counts), `facts.yaml` and `expected.yaml`. Every run also holds the decision to the laws that need no writing
-down: the patch makes the pod, and a second review of the result changes nothing.
+A case is a directory `<policy directory>/cases/<case>/` of exactly three files: `input.yaml` (a pod, or a workload
+whose first pod counts), `facts.yaml` and `expected.yaml`. Every run also holds the decision to the laws that need no
+writing down: the patch makes the pod, and a second review of the result changes nothing.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Outcome:
 
 
 def find(roots: Sequence[str]) -> list[Case]:
-    """All cases at or below the given directories, in name order, each once. Raises CouldNotRun for a root that is none."""
+    """All cases at or below the given directories, in name order, each once. Raises CouldNotRun for what is none."""
     found: dict[Path, Case] = {}
     for root in map(Path, roots):
         if not root.is_dir():

@@ -90,7 +90,7 @@ def _story(outcome: Outcome, seconds: float, missing: str) -> str:
     ]
     if not outcome.api_server:
         parts += [
-            "\nNo API server and no scheduler took part: the webhook was asked over TLS as an API server would ask it.\n",
+            "\nNo API server and no scheduler took part: the webhook was asked over TLS, as an API server asks it.\n",
             "To see the same on a real control plane, build one once and run the demo again:\n\n",
             "  warmpod sandbox build\n",
         ]

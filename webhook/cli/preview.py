@@ -25,7 +25,7 @@ from webhook.cli.options import facts_options, option
     "--namespace-labels",
     multiple=True,
     metavar="K=V,...",
-    help="Labels of the pods' namespaces. Default: those of Namespace documents in the input or the inventory, else none.",
+    help="Labels of the pods' namespaces. Default: what Namespace documents and the inventory say, else none.",
 )
 @option(
     "--output",

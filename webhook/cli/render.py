@@ -52,11 +52,11 @@ _Dumper.add_representer(str, _string)
 # `1e3` and `0o17` are numbers to YAML 1.2, `y` is a boolean to YAML 1.1: PyYAML would leave them bare.
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+"),
+    re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"),
     list("-+.0123456789"),
 )
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"0o[0-7]+"), ["0"])
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]"), list("yYnN"))
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"0o[0-7]+$"), ["0"])
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]$"), list("yYnN"))
 
 
 def yaml_text(value: Any, *, sort: bool = False) -> str:
@@ -73,7 +73,8 @@ def json_text(value: Any) -> str:
 def diff_text(before: Any, after: Any, names: tuple[str, str]) -> str:
     """A coloured unified diff of two values as YAML; empty when they are equal. `names` stand in its two headers."""
     old, new = yaml_text(before).splitlines(), yaml_text(after).splitlines()
-    lines = difflib.unified_diff(old, new, *map(printable, names), n=CONTEXT_LINES, lineterm="")
+    before_name, after_name = map(printable, names)
+    lines = difflib.unified_diff(old, new, before_name, after_name, n=CONTEXT_LINES, lineterm="")
     return "".join(f"{_coloured(line)}\n" for line in lines)
 
 
