@@ -43,15 +43,18 @@ def command(ctx: click.Context, *, output: str, assets: Path | None, no_cluster:
         say("note", line)
 
     began = time.monotonic()
-    missing = ""
+    missing = False
     try:
         try:
             outcome = demo_local.play(progress) if no_cluster else _on_a_cluster(progress, assets)
         except MissingBinaries as error:
             if assets is not None:
                 raise
-            missing = str(error)
-            say("note", "no control plane on this machine, so the webhook is asked directly")
+            missing = True
+            say(
+                "note",
+                f"no control plane on this machine ({', '.join(error.names)} not found): asking the webhook itself",
+            )
             outcome = demo_local.play(progress)
     except SandboxFailed as error:
         raise CouldNotRun(str(error)) from error
@@ -59,8 +62,14 @@ def command(ctx: click.Context, *, output: str, assets: Path | None, no_cluster:
     if output == "json":
         render.show(render.json_text(outcome.as_json(seconds)))
     else:
-        render.show(_story(outcome, seconds, missing))
+        render.show(_story(outcome, seconds, missing=missing))
     ctx.exit(ExitCode.OK if outcome.convincing else ExitCode.FINDINGS)
+
+
+_HOW_TO_SEE_MORE = """To see the same on a real control plane, build one once, and run the demo again:
+
+  warmpod sandbox build"""
+_RUN_IT_WHOLE = "Without --no-cluster the same happens on a real control plane, if this machine has one."
 
 
 def _on_a_cluster(progress: Progress, assets: Path | None) -> Outcome:
@@ -69,7 +78,7 @@ def _on_a_cluster(progress: Progress, assets: Path | None) -> Outcome:
     return demo_cluster.play(progress, assets)
 
 
-def _story(outcome: Outcome, seconds: float, missing: str) -> str:
+def _story(outcome: Outcome, seconds: float, *, missing: bool) -> str:
     from webhook.cli import demo_scene as scene
     from webhook.cli.render import diff_text
 
@@ -91,11 +100,8 @@ def _story(outcome: Outcome, seconds: float, missing: str) -> str:
     if not outcome.api_server:
         parts += [
             "\nNo API server and no scheduler took part: the webhook was asked over TLS, as an API server asks it.\n",
-            "To see the same on a real control plane, build one once and run the demo again:\n\n",
-            "  warmpod sandbox build\n",
+            f"{_HOW_TO_SEE_MORE if missing else _RUN_IT_WHOLE}\n",
         ]
-    if missing:
-        parts.append(f"\n{click.style(missing, dim=True)}\n")
     if not outcome.convincing:
         parts.append(click.style("\nThis is not what the policy promises.\n", fg="red", bold=True))
     return "".join(parts)

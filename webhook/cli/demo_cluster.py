@@ -22,6 +22,8 @@ _POLL_SECONDS: Final = 0.1
 _WAIT_SECONDS: Final = 30.0
 #: Annotations by which the API server's audit log says what a mutating webhook did (k8s.io/apiserver, dispatcher.go).
 _PATCHED: Final = "patch.webhook.admission.k8s.io/"
+#: Labels that the API server copies from the node when the scheduler binds a pod to it.
+_OF_THE_NODE: Final = "topology.kubernetes.io/"
 
 
 def play(progress: Progress, assets: Path | None) -> scene.Outcome:
@@ -40,7 +42,7 @@ def play(progress: Progress, assets: Path | None) -> scene.Outcome:
             progress("kubectl apply, the policy in Audit")
             before, event = _apply(box, events)
             would_patch = withheld(policies, box.snapshot, _as_sent(before))
-            box.kubectl("delete", "-f", scene.DEPLOYMENT, "--namespace", scene.NAMESPACE, "--wait=false")
+            _kubectl(box, "delete", "-f", scene.DEPLOYMENT, "--namespace", scene.NAMESPACE, "--wait=false")
             _until(lambda: not _pods(box), "the first pod to go")
             scene.write_policy(policies, "Enforce")
             _until(lambda: _is_warm(box), "the webhook to take up the changed policy")
@@ -61,7 +63,7 @@ def play(progress: Progress, assets: Path | None) -> scene.Outcome:
 
 
 def _make_namespace(box: Sandbox) -> None:
-    box.kubectl("create", "namespace", scene.NAMESPACE)
+    _kubectl(box, "create", "namespace", scene.NAMESPACE)
 
     def has_account() -> bool:
         try:
@@ -77,7 +79,7 @@ def _make_namespace(box: Sandbox) -> None:
 def _apply(box: Sandbox, events: Path) -> tuple[Object, dict[str, Any]]:
     """Apply the Deployment; its pod once it has a node, and the audit event of the pod's creation."""
     seen = len(_creations(events))
-    box.kubectl("apply", "-f", scene.DEPLOYMENT, "--namespace", scene.NAMESPACE)
+    _kubectl(box, "apply", "-f", scene.DEPLOYMENT, "--namespace", scene.NAMESPACE)
     _until(lambda: any(pod["spec"].get("nodeName") for pod in _pods(box)), "the scheduler to place the pod")
     _until(lambda: len(_creations(events)) > seen, "the audit event of the pod's creation")
     return next(pod for pod in _pods(box) if pod["spec"].get("nodeName")), _creations(events)[-1]
@@ -86,6 +88,12 @@ def _apply(box: Sandbox, events: Path) -> tuple[Object, dict[str, Any]]:
 def _as_sent(stored: Object) -> Object:
     """What the webhook was sent for a stored pod that it left alone: all built-in admission comes before it."""
     return {**stored, "spec": {key: value for key, value in stored["spec"].items() if key != "nodeName"}}
+
+
+def _kubectl(box: Sandbox, *arguments: str | Path) -> None:
+    done = box.kubectl(*arguments, check=False)
+    if done.returncode:
+        raise CouldNotRun(f"kubectl {arguments[0]}: {done.stderr.strip()}")
 
 
 def _pods(box: Sandbox) -> list[Object]:
@@ -130,7 +138,8 @@ def _operations(event: dict[str, Any]) -> list[Object]:
 
 def _stored(pod: Object) -> Object:
     """The stored pod without what differs between any two pods of one template."""
-    metadata = {key: pod["metadata"][key] for key in ("labels", "annotations", "namespace") if key in pod["metadata"]}
+    labels = {key: value for key, value in pod["metadata"]["labels"].items() if not key.startswith(_OF_THE_NODE)}
+    metadata = {"labels": labels, "annotations": pod["metadata"]["annotations"], "namespace": scene.NAMESPACE}
     spec = {key: value for key, value in pod["spec"].items() if key != "nodeName"}
     tokens = [volume["name"] for volume in spec.get("volumes", ()) if volume["name"].startswith("kube-api-access-")]
     text = json.dumps({"metadata": metadata, "spec": spec})

@@ -71,11 +71,14 @@ def _but_for_the_account(operations: list[Object]) -> list[Object]:
 
 def nodes() -> tuple[PretendNode, ...]:
     """Four GPU nodes in two zones; the warm ones hold the image, and the model for this namespace."""
+    # The sandbox takes each model it is told of once, and counts the nodes whose label says that they hold it.
+    told = {WARM_NODES[0]: (PretendModel(MODEL, NAMESPACE, MODEL_BYTES),)}
     return tuple(
         PretendNode(
             name=name,
             images={IMAGE: IMAGE_BYTES} if name in WARM_NODES else {},
-            models=(PretendModel(MODEL, NAMESPACE, MODEL_BYTES),) if name in WARM_NODES else (),
+            models=told.get(name, ()),
+            labels={names.model_label(MODEL): names.NODE_LABEL_WARM} if name in WARM_NODES else {},
             zone="us-west-2a" if number < len(NODES) // 2 else "us-west-2b",
         )
         for number, name in enumerate(NODES)
