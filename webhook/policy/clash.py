@@ -6,35 +6,60 @@ contradict. What CEL conditions rule out is not known here, so a clash is a warn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from webhook.kube.selector import LabelSelector
 from webhook.policy.model import Mode, Policy
 
+Finding = tuple[str, str, str, str]
+"""Code, path, message, hint."""
 
-def clashes(policies: Sequence[Policy]) -> Iterator[tuple[Policy, tuple[str, str, str, str]]]:
-    """Yield the policy that loses (the later by name) with code, path, message and hint, for each clash."""
-    acting = [policy for policy in policies if policy.mode is not Mode.OFF]
-    for first, second in combinations(acting, 2):
-        mounts, env = _mounts(first), _env(first)
-        contested = [
-            (path, place) for path, place, _ in _mounts(second) if any(path == theirs for theirs, _, _ in mounts)
-        ]
-        differing = [
-            (name, place) for name, (value, place) in _env(second).items() if env.get(name, (value, ""))[0] != value
-        ]
-        if not (contested or differing) or not meet(first, second):
-            continue
-        for path, place, containers in _mounts(second):
-            for theirs, _, others in mounts:
-                if theirs == path and (not containers or not others or containers & others):
-                    message = f'"{path}" is mounted by policy {first.name} too, which wins on pods that both match'
-                    yield second, ("W003", place, message, "mount elsewhere, or keep the two apart by their match")
-                    break
-        for name, place in differing:
-            message = f"{name} is set to another value by policy {first.name}, which wins on pods that both match"
-            yield second, ("W004", place, message, "agree on one value, or keep the two apart by their match")
+_Value = tuple[str, str]  # of a variable, and where it stands
+
+
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    """What a policy mounts where. `what` tells whether two are the same thing; `volume` is its name, if it has one."""
+
+    place: str
+    path: str
+    containers: frozenset[str]
+    what: Any
+    volume: str = ""
+
+    def shares(self, other: _Mount) -> bool:
+        """Whether one container may get both."""
+        return not self.containers or not other.containers or not self.containers.isdisjoint(other.containers)
+
+
+def clashes(policies: Sequence[Policy]) -> Iterator[tuple[Policy, Finding]]:
+    """Yield the policy that loses (the later by name) and what it loses, for each clash."""
+    acting = [(policy, _mounts(policy), _env(policy)) for policy in policies if policy.mode is not Mode.OFF]
+    for (first, mounts, env), (second, their_mounts, their_env) in combinations(acting, 2):
+        found = [*_contested(first.name, mounts, their_mounts), *_differing(first.name, env, their_env)]
+        if found and meet(first, second):
+            yield from ((second, finding) for finding in found)
+
+
+def _contested(winner: str, mounts: Sequence[_Mount], others: Sequence[_Mount]) -> Iterator[Finding]:
+    hint = "mount elsewhere, or keep the two apart by their match"
+    for other in others:
+        if any(other.path == mount.path and other.what != mount.what and other.shares(mount) for mount in mounts):
+            message = f'"{other.path}" is mounted by policy {winner} too, which wins on pods that both match'
+            yield "W003", f"{other.place}.mountPath", message, hint
+        elif other.volume and any(other.volume == mount.volume and other.what != mount.what for mount in mounts):
+            message = f'volume "{other.volume}" is another one in policy {winner}, which wins on pods that both match'
+            yield "W003", f"{other.place}.volume.name", message, "rename one, or make them the same"
+
+
+def _differing(winner: str, env: Mapping[str, _Value], others: Mapping[str, _Value]) -> Iterator[Finding]:
+    for name, (value, place) in others.items():
+        if name in env and env[name][0] != value:
+            message = f"{name} is set to another value by policy {winner}, which wins on pods that both match"
+            yield "W004", place, message, "agree on one value, or keep the two apart by their match"
 
 
 def meet(a: Policy, b: Policy) -> bool:
@@ -65,21 +90,21 @@ def _compatible(a: LabelSelector | None, b: LabelSelector | None) -> bool:
     return all(wanted.get(key, value) == value for key, value in b.equal)
 
 
-def _mounts(policy: Policy) -> list[tuple[str, str, set[str]]]:
-    models: Iterable[tuple[str, str, set[str]]] = (
-        (model.mount_path, f"spec.models[{index}].mountPath", set(model.containers))
-        for index, model in enumerate(policy.models)
-    )
-    volumes = (
-        (volume.mount_path, f"spec.volumes[{index}].mountPath", set(volume.containers))
-        for index, volume in enumerate(policy.volumes)
-    )
-    return [*models, *volumes]
+def _mounts(policy: Policy) -> list[_Mount]:
+    mounts = [
+        _Mount(f"spec.models[{index}]", each.mount_path, frozenset(each.containers), (each.source, each.cache.name))
+        for index, each in enumerate(policy.models)
+    ]
+    for index, each in enumerate(policy.volumes):
+        name = str(each.volume.get("name", ""))
+        place, containers = f"spec.volumes[{index}]", frozenset(each.containers)
+        mounts.append(_Mount(place, each.mount_path, containers, each.volume, name))
+    return mounts
 
 
-def _env(policy: Policy) -> Mapping[str, tuple[str, str]]:
-    """Every variable the policy sets, with its value and where it stands; its own win over its profiles'."""
-    found: dict[str, tuple[str, str]] = {}
+def _env(policy: Policy) -> Mapping[str, _Value]:
+    """Every variable the policy sets; its own win over its profiles'."""
+    found: dict[str, _Value] = {}
     for index, (name, value) in enumerate(policy.env):
         found[name] = value, f"spec.env[{index}].value"
     for index, profile in enumerate(policy.profiles):

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from webhook.kube import names
 from webhook.policy import reach
 from webhook.policy.finding import beside, distinct, run_beside, unique
-from webhook.policy.scope import CacheName, CelText, ProfileName, Scope, Selector, variable_order
+from webhook.policy.scope import CacheName, CelText, ProfileName, Selector, variable_order
 from webhook.policy.text import (
     AllowPattern,
     EnvName,
@@ -82,6 +82,8 @@ class Images(_Strict):
 
 class ModelSource(_Strict):
     """Where the model's source (`s3://bucket/prefix/` or `file:///path/`) is read. Exactly one field."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     value: AllowPattern | None = None
     """The source itself."""
@@ -195,7 +197,7 @@ class PolicySpec(_Strict):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _variables(cls, raw: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo[Scope]) -> Self:
+    def _variables(cls, raw: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo[Any]) -> Self:
         value: Self = run_beside(raw, handler, [*variable_order(raw, info.context), *reach.mount_clashes(raw)])
         return value
 

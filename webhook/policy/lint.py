@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable, Iterator
 
 from webhook.policy.allow import is_wide
-from webhook.policy.clash import clashes
+from webhook.policy.clash import Finding, clashes
 from webhook.policy.model import Model, NodeCache, OnFailure, Origin, Placement, Policy, PolicySet
 from webhook.policy.problem import Problem, Severity
 
 CODES: dict[str, tuple[Severity, str]] = {
     "W001": ("error", "placement Require without acknowledge"),
     "W002": ("warning", "redirect with onFailure Continue"),
-    "W003": ("warning", "two policies mount at one path"),
+    "W003": ("warning", "two policies mount different things at one path, or by one volume name"),
     "W004": ("warning", "two policies set one variable to different values"),
     "W005": ("warning", "allow leaves the bucket or the first directory open"),
     "W006": ("warning", "a NodeCache or ClientProfile that no policy uses"),
@@ -35,8 +35,6 @@ ACKNOWLEDGE_REQUIRE = "RequireBlocksScaleFromZero"
 _SECRET = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|API_?KEY|PRIVATE_KEY)(?:_|$)", re.IGNORECASE)
 _PRIVATE = frozenset({"emptyDir", "ephemeral"})
 
-_Finding = tuple[str, str, str, str]  # code, path, message, hint
-
 
 def lint(policy_set: PolicySet) -> list[Problem]:
     """Return what should be looked at, by file and line. Policies that were left out are not looked at."""
@@ -52,12 +50,12 @@ def lint(policy_set: PolicySet) -> list[Problem]:
     return sorted(found, key=lambda each: (each.file, each.line, each.column, each.code))
 
 
-def _problem(origin: Origin, finding: _Finding) -> Problem:
+def _problem(origin: Origin, finding: Finding) -> Problem:
     code, path, message, hint = finding
     return Problem(code, CODES[code][0], origin.file, *origin.at(path), path, message, hint)
 
 
-def _require(policy: Policy) -> Iterator[_Finding]:
+def _require(policy: Policy) -> Iterator[Finding]:
     placements = {"spec.images.placement": policy.image_placement}
     placements |= {f"spec.models[{index}].placement": model.placement for index, model in enumerate(policy.models)}
     required = [path for path, placement in placements.items() if placement is Placement.REQUIRE]
@@ -71,7 +69,7 @@ def _require(policy: Policy) -> Iterator[_Finding]:
         yield "W001", path, message, f"use Prefer, or set acknowledge: [{ACKNOWLEDGE_REQUIRE}]"
 
 
-def _models(policy: Policy) -> Iterator[_Finding]:
+def _models(policy: Policy) -> Iterator[Finding]:
     for index, model in enumerate(policy.models):
         path = f"spec.models[{index}]"
         if model.redirect and model.on_failure is OnFailure.CONTINUE:
@@ -95,7 +93,7 @@ def _is_private(model: Model) -> bool:
     return not _PRIVATE.isdisjoint(model.cache.volume)
 
 
-def _nothing(policy: Policy) -> Iterator[_Finding]:
+def _nothing(policy: Policy) -> Iterator[Finding]:
     if policy.image_placement is Placement.OFF and not (
         policy.models or policy.volumes or policy.env or any(each.env or each.aws_config for each in policy.profiles)
     ):
@@ -103,7 +101,7 @@ def _nothing(policy: Policy) -> Iterator[_Finding]:
         yield "W007", "spec", "the policy changes nothing in the pods it matches", hint
 
 
-def _env(policy: Policy) -> Iterator[_Finding]:
+def _env(policy: Policy) -> Iterator[Finding]:
     for index, (name, value) in enumerate(policy.env):
         if value and _SECRET.search(name):
             message = f"{name} looks like a secret, and would be readable in every pod and in the audit log"
@@ -117,13 +115,13 @@ def _env(policy: Policy) -> Iterator[_Finding]:
                 yield "W009", f"spec.clientProfiles[{index}]", message, "say in spec.env which one is meant"
 
 
-def _cache(cache: NodeCache) -> Iterator[_Finding]:
+def _cache(cache: NodeCache) -> Iterator[Finding]:
     if "hostPath" in cache.volume and cache.fallback_volume is None:
         message = "namespaces whose PodSecurity level forbids hostPath get no model from this cache"
         yield "W011", "spec.volume", message, "add fallbackVolume: {emptyDir: {sizeLimit: 200Gi}}"
 
 
-def _unused(policy_set: PolicySet) -> Iterator[tuple[Origin, _Finding]]:
+def _unused(policy_set: PolicySet) -> Iterator[tuple[Origin, Finding]]:
     """Nothing to say while policies were left out: one of them may be the user."""
     if any(problem.severity == "error" for problem in policy_set.problems):
         return
@@ -138,4 +136,4 @@ def _unused(policy_set: PolicySet) -> Iterator[tuple[Origin, _Finding]]:
             yield profile.origin, ("W006", "metadata.name", message, "remove it")
 
 
-_CHECKS: tuple[Callable[[Policy], Iterator[_Finding]], ...] = (_require, _models, _nothing, _env)
+_CHECKS: tuple[Callable[[Policy], Iterator[Finding]], ...] = (_require, _models, _nothing, _env)

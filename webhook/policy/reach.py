@@ -58,7 +58,7 @@ def one_source(raw: Any) -> Iterator[Finding]:
     """Exactly one way to the source; a literal one in its canonical alphabet."""
     if not isinstance(raw, dict):
         return
-    given = [kind for kind in _SOURCE_KINDS if kind in raw]
+    given = [kind for kind in _SOURCE_KINDS if raw.get(kind) is not None]
     if len(given) != 1:
         message = f"must hold exactly one of {', '.join(_SOURCE_KINDS)}"
         yield Finding("P016", f"{message}; has {', '.join(given) or 'none'}")
@@ -76,7 +76,7 @@ def sources(raw: Any) -> Iterator[Finding]:
     patterns = [entry for entry in _list(raw.get("allow")) if isinstance(entry, str)]
     if value is not None and raw.get("allow") == []:
         yield Finding("P016", "an empty allow allows nothing", "remove it: a value allows itself", ("allow",))
-    if isinstance(source, dict) and "value" not in source and not raw.get("allow"):
+    if isinstance(source, dict) and source.get("value") is None and not raw.get("allow"):
         yield Finding(
             "P016",
             "allow is required and not empty: the pod's author chooses this source",

@@ -26,17 +26,16 @@ def json_schema(kind: str | None = None) -> Object:
     return {"$schema": _DRAFT, "$id": identity, "title": title, "description": described, **body}
 
 
-def _tidied(schema: Any) -> Any:
-    """Without OpenAPI's `discriminator`, class names for titles gone from fields, descriptions on one line."""
+def _tidied(schema: Any, name: str = "") -> Any:
+    """Without OpenAPI's `discriminator` and made-up titles of fields; every description on one line."""
     if isinstance(schema, list):
         return [_tidied(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    tidy = {key: _tidied(value) for key, value in schema.items() if not _is_openapi(key, value)}
+    if "$defs" in schema:
+        definitions = {name: _tidied(each, name) for name, each in schema["$defs"].items()}
+        return {**_tidied({key: each for key, each in schema.items() if key != "$defs"}), "$defs": definitions}
+    tidy = {key: _tidied(each) for key, each in schema.items() if key not in {"title", "discriminator"}}
     if isinstance(tidy.get("description"), str):
         tidy["description"] = " ".join(tidy["description"].split())
-    return tidy
-
-
-def _is_openapi(key: str, value: Any) -> bool:
-    return key == "discriminator" and isinstance(value, dict) and "propertyName" in value
+    return {"title": name.removesuffix("Document"), **tidy} if name else tidy

@@ -54,6 +54,7 @@ SECRET_ENV = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSI
 _SECRET_CONFIG = frozenset(name.lower() for name in SECRET_ENV)
 _NEVER_MOUNTED_OVER = frozenset({"/", "/dev", "/proc", "/sys"})
 MAX_ENV_VALUE = 4096
+_LEAST_FREE = 1 << 20  # less is a percentage without its sign
 
 NO_SECRETS = "Warmpod never injects secrets"
 NO_SECRETS_HINT = "give the pod's service account a role (EKS Pod Identity or IRSA)"
@@ -121,10 +122,12 @@ def _keep_free(text: str) -> str | None:
     if _PERCENT.fullmatch(text):
         return None
     try:
-        fits = parse_quantity(text) >= 0
+        bytes_free = parse_quantity(text)
     except InvalidQuantity:
-        fits = False
-    return None if fits else "must be a percentage below 100 (20%) or a quantity (50Gi)"
+        return "must be a percentage below 100 (20%) or a quantity (50Gi)"
+    if bytes_free and bytes_free < _LEAST_FREE:
+        return f"{text} would be that many bytes: write a percentage (20%) or a quantity (50Gi)"
+    return None
 
 
 def _qualified(text: str) -> str | None:

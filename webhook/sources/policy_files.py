@@ -85,7 +85,7 @@ def _unreadable(root: Path, error: OSError) -> UnreadablePolicies:
 
 
 def _entries(root: Path) -> tuple[_Entry, ...]:
-    real = root.resolve(strict=True)
+    real = Path(os.path.realpath(root, strict=True))
     if not real.is_dir():
         raise UnreadablePolicies(f"{root}: not a directory")
     found = sorted(_walk(real), key=lambda entry: entry.name)
@@ -169,14 +169,14 @@ class PolicyFiles:
 
         `now` is Unix time in seconds.
         """
+        if self._is_unchanged(now):
+            return self._standing
         try:
-            if self._is_unchanged(now):
-                return self._standing
             entries, sources = _read(self._root)
         except UnreadablePolicies as error:
-            return self._failed(str(error))
-        except OSError as error:
-            return self._failed(str(_unreadable(self._root, error)))
+            self._entries = None
+            self._standing = Reload(changed=False, error=str(error))
+            return self._standing
         same = self._entries is not None and sources == self._sources
         self._entries = entries
         if same:
@@ -188,12 +188,10 @@ class PolicyFiles:
         if self._entries is None:
             return False
         newest = max((entry.version[3] for entry in self._entries if entry.version), default=0) / 1e9
-        return newest < now - _RACY_SECONDS and _entries(self._root) == self._entries
-
-    def _failed(self, error: str) -> Reload:
-        self._entries = None
-        self._standing = Reload(changed=False, error=error)
-        return self._standing
+        try:
+            return newest < now - _RACY_SECONDS and _entries(self._root) == self._entries
+        except (UnreadablePolicies, OSError):
+            return False  # reading says why
 
     def _taken(self, found: PolicySet) -> Reload:
         errors = [problem for problem in found.problems if problem.severity == "error"]

@@ -1,0 +1,136 @@
+"""What lint points at, and what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from webhook.policy.lint import CODES, lint
+from webhook.policy.parse import parse
+from webhook.policy.problem import Problem, Source
+
+HERE = Path(__file__).parent
+GOOD = (HERE / "good.yaml").read_text()
+HEAD = "apiVersion: warmpod.dev/v1alpha1\n"
+
+
+def findings(text: str) -> list[Problem]:
+    found = parse([Source("p.yaml", text)])
+    assert found.problems == ()
+    return lint(found)
+
+
+def edited(*edits: tuple[str, str]) -> str:
+    text = GOOD
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return text
+
+
+def pair(first: str, second: str) -> str:
+    return "---\n".join(
+        f"{HEAD}kind: WarmPolicy\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+        for name, spec in (("a", first), ("b", second))
+    )
+
+
+SHM = "volumes: [{volume: {name: shm, emptyDir: {}}, mountPath: /dev/shm%s}]"
+ENV = "env: [{name: A, value: %s}]"
+
+ACCEPTED = "RequireBlocksScaleFromZero"
+SOURCE_VOLUME = "{volume: {name: f, emptyDir: {}}, mountPath: /f}"
+# What lint says of each stands in lint_findings.json, whole.
+CASES = {
+    "require": edited(("{placement: Prefer}", "{placement: Require}")),
+    "require-of-a-model": edited(("      redirect: true", "      placement: Require")),
+    "acknowledged": edited(
+        ("{placement: Prefer}", "{placement: Require}\n  acknowledge: [RequireBlocksScaleFromZero]")
+    ),
+    "acknowledged-for-nothing": edited(("  images:", f"  acknowledge: [{ACCEPTED}]\n  images:")),
+    "redirect-continue": edited(("      redirect: true", "      redirect: true\n      onFailure: Continue")),
+    "wide-bucket": edited(("s3://acme-models/*", "s3://acme-*")),
+    "everything": edited(("s3://acme-models/*", "s3://*")),
+    "unused-profile": edited(("  clientProfiles: [s3-fast]\n", "")),
+    "nothing": f"{HEAD}kind: WarmPolicy\nmetadata: {{name: a}}\nspec: {{mode: Audit}}\n",
+    "secret-looking": edited(("name: NCCL_DEBUG", "name: HF_TOKEN")),
+    "host-path-alone": edited(("  fallbackVolume: {emptyDir: {}}\n", "")),
+    "private-cache": edited(("volume: {hostPath: {path: /mnt/warmpod}}", "volume: {emptyDir: {}}")),
+    "source-volume-unused": edited(("      cache: nvme", f"      sourceVolume: {SOURCE_VOLUME}\n      cache: nvme")),
+    "mounts-clash": pair(SHM % "", SHM.replace("name: shm", "name: own") % ""),
+    "volume-names-clash": pair(SHM % "", SHM.replace("{}}", "{medium: Memory}}").replace("/dev/shm", "/x") % ""),
+    "env-clash": pair(ENV % "x", ENV % "y"),
+}
+EXPECTED: dict[str, list[str]] = json.loads((HERE / "lint_findings.json").read_text())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_finding(case: str) -> None:
+    assert [f"{each.code} {each}" for each in findings(CASES[case])] == EXPECTED[case]
+
+
+def test_the_good_file_has_none() -> None:
+    assert findings(GOOD) == []
+
+
+def test_profiles_that_differ() -> None:
+    other = f"---\n{HEAD}kind: ClientProfile\nmetadata: {{name: slow}}\nspec: {{env: {{AWS_MAX_ATTEMPTS: '3'}}}}\n"
+    text = edited(("[s3-fast]", "[s3-fast, slow]")) + other
+    (finding,) = findings(text)
+    assert (finding.code, finding.path) == ("W009", "spec.clientProfiles[1]")
+    assert finding.message == 'AWS_MAX_ATTEMPTS is "10" in s3-fast and "3" in slow: the first wins'
+    settled = text.replace("{name: NCCL_DEBUG, value: WARN}", "{name: AWS_MAX_ATTEMPTS, value: '5'}")
+    assert findings(settled) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (
+            f"match: {{accelerators: [amd.com/gpu]}}, {ENV % 'x'}",
+            f"match: {{accelerators: [nvidia.com/gpu]}}, {ENV % 'y'}",
+        ),
+        (
+            f"match: {{accelerators: [amd.com/gpu]}}, {ENV % 'x'}",
+            f"match: {{accelerators: ['nvidia.com/*']}}, {ENV % 'y'}",
+        ),
+        (
+            f"match: {{objectSelector: {{matchLabels: {{app: a}}}}}}, {ENV % 'x'}",
+            f"match: {{objectSelector: {{matchLabels: {{app: b}}}}}}, {ENV % 'y'}",
+        ),
+        (
+            f"match: {{namespaceSelector: {{matchLabels: {{t: a}}}}}}, {ENV % 'x'}",
+            f"match: {{namespaceSelector: {{matchLabels: {{t: b}}}}}}, {ENV % 'y'}",
+        ),
+        (f"mode: 'Off', {ENV % 'x'}", ENV % "y"),
+        (ENV % "x", ENV % "x"),
+        (SHM % "", SHM % ""),
+        (SHM % ", containers: [x]", SHM.replace("name: shm", "name: own") % ", containers: [y]"),
+    ],
+    ids=["accelerators", "patterns", "labels", "namespaces", "off", "same-value", "same-volume", "containers"],
+)
+def test_policies_that_never_meet_do_not_clash(first: str, second: str) -> None:
+    assert findings(pair(first, second)) == []
+
+
+@pytest.mark.parametrize(
+    "accelerators",
+    [("nvidia.com/gpu", "'nvidia.com/*'"), ("'nvidia.com/*'", "'*gpu'"), ("'nvidia.com/mig-*'", "'nvidia.com/*'")],
+)
+def test_patterns_that_overlap_clash(accelerators: tuple[str, str]) -> None:
+    a, b = (f"match: {{accelerators: [{pattern}]}}" for pattern in accelerators)
+    assert [each.code for each in findings(pair(f"{a}, {ENV % 'x'}", f"{b}, {ENV % 'y'}"))] == ["W004"]
+
+
+def test_a_cache_is_not_called_unused_while_a_policy_was_left_out() -> None:
+    found = parse([Source("p.yaml", edited(("mode: Audit", "mode: x")))])
+    assert found.policies == ()
+    assert lint(found) == []
+
+
+def test_severities_are_those_of_the_table() -> None:
+    for text in CASES.values():
+        for each in findings(text):
+            assert each.severity == CODES[each.code][0]
