@@ -41,7 +41,7 @@ class Api:
         """Close the connections."""
         self.client.rest_client.close()
 
-    def call(self, method: str, path: str, body: Object | None = None, **query: str) -> Object:
+    def call(self, method: str, path: str, body: Object | None = None, /, **query: str) -> Object:
         """One request; returns the decoded answer. Raises `RefusedRequest` for an error of the API server."""
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - see __init__
 

@@ -105,10 +105,14 @@ class Webhook:
 
     def reviews(self) -> int:
         """How many reviews it has answered since it started. Raises OSError when it does not answer."""
-        text = self._get("/metrics")[1]
+        text = self.metrics()
         return sum(
             int(float(count)) for count in re.findall(r"^warmpod_reviews_total\{[^}]*\} (\S+)$", text, re.MULTILINE)
         )
+
+    def metrics(self) -> str:
+        """What `/metrics` says. Raises OSError when it does not answer."""
+        return self._get("/metrics")[1]
 
     def details(self) -> str:
         """What `/readyz?verbose` says. Raises OSError when it does not answer."""

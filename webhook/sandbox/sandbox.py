@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -158,6 +158,27 @@ class Sandbox:
                 seconds=SETTLE_SECONDS,
             )
 
+    def make_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> None:
+        """Create a namespace; returns when pods can be created in it and the webhook knows its labels."""
+        metadata = {"name": name, "labels": dict(labels or {})}
+        self.api.call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        wait_until(
+            lambda: self._has_account(name),
+            f"make the service account of namespace {name}",
+            processes=self._control_plane.processes,
+            seconds=SETTLE_SECONDS,
+        )
+        self.take_stock()
+
+    def restart_webhook(self) -> None:
+        """Start the webhook again after it was ended, on its old ports; returns when it has read the snapshot."""
+        files = self._control_plane.files
+        assert files is not None
+        self.webhook.stop()
+        self.webhook.start(files.authority)
+        self.webhook.wait_until_ready()
+        self.take_stock()
+
     def check(self) -> None:
         """Raise `DeadProcess` when a part has ended by itself."""
         for process in self._processes():
@@ -242,8 +263,11 @@ class Sandbox:
         nodes = self.api.list("nodes")
         if len(nodes) < len(self.nodes) or not all(_takes_pods(node) for node in nodes):
             return False
+        return self._has_account("default")
+
+    def _has_account(self, namespace: str) -> bool:
         with suppress(RefusedRequest):
-            self.api.call("GET", "/api/v1/namespaces/default/serviceaccounts/default")
+            self.api.call("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
             return True
         return False
 

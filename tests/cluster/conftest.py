@@ -1,0 +1,84 @@
+"""One control plane for all cluster tests, with the real webhook and four pretend nodes, two of them warm."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.pods import IMAGE
+from webhook.sandbox import binaries, build
+from webhook.sandbox.nodes import PretendNode
+from webhook.sandbox.sandbox import Sandbox
+
+HERE = Path(__file__).parent
+PLENTY = 64
+"""GPUs of a node: enough that no test waits for the pods of another to go."""
+
+MakeNamespace = Callable[..., str]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what is missing before the first test, whose time limit a build would exceed."""
+    wanted = any(item.get_closest_marker("cluster") for item in session.items)
+    if session.config.option.collectonly or not wanted:
+        return
+    try:
+        binaries.find()
+    except binaries.MissingBinaries:
+        capture = session.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            build.build(binaries.built(), lambda line: print(f"control plane: {line}", file=sys.stderr, flush=True))
+
+
+@pytest.fixture(scope="session")
+def policies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The policy directory that the webhook follows."""
+    directory = tmp_path_factory.mktemp("policies")
+    shutil.copy(HERE / "policies.yaml", directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def box(policies: Path) -> Iterator[Sandbox]:
+    """The running sandbox. Tests leave it as they found it, but for their own namespaces."""
+    nodes = [
+        PretendNode(
+            name=f"gpu-{number}",
+            accelerators={"nvidia.com/gpu": PLENTY, "google.com/tpu": PLENTY},
+            images={IMAGE: 9_000_000_000} if number <= 2 else {},
+            zone="us-west-2a" if number % 2 else "us-west-2b",
+            cpu="2000",
+            memory="16Ti",
+        )
+        for number in range(1, 5)
+    ]
+    with Sandbox(policies=policies, nodes=nodes) as sandbox:
+        yield sandbox
+        sandbox.check()
+
+
+@pytest.fixture(scope="module")
+def make_namespace(box: Sandbox, request: pytest.FixtureRequest) -> Iterator[MakeNamespace]:
+    """Makes namespaces that go with the module; returns the name."""
+    made: list[str] = []
+    module = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
+
+    def make(suffix: str, labels: Mapping[str, str] | None = None) -> str:
+        name = f"{module}-{suffix}"
+        box.make_namespace(name, labels)
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        box.api.call("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture(scope="module")
+def namespace(make_namespace: MakeNamespace) -> str:
+    """An ordinary namespace of the module."""
+    return make_namespace("main")
