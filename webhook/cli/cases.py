@@ -21,11 +21,10 @@ from webhook.cli.errors import CouldNotRun
 from webhook.cli.options import DEFAULT_HYDRATOR_IMAGE
 from webhook.cli.previews import decision_json
 from webhook.cli.render import diff_text, yaml_text
-from webhook.cli.world import in_namespace, read_policies, settings
-from webhook.inventory.model import EMPTY
+from webhook.cli.world import in_namespace, installation, read_policies
 from webhook.inventory.snapshot import UnreadableSnapshot, decode
-from webhook.kube import Object, patch
-from webhook.kube.review import for_pod
+from webhook.kube import patch
+from webhook.kube.review import AdmissionRequest, for_pod
 from webhook.kube.workload import FoundPod, pods_of
 from webhook.policy.model import PolicySet
 
@@ -109,8 +108,10 @@ def decide(case: Case, environment: Environment | None = None) -> tuple[Decision
     errors = [str(problem) for problem in policies.problems if problem.severity == "error"]
     if errors:
         raise CouldNotRun("\n".join(errors))
-    pod, namespace, facts = _world(case, policies)
-    decision = admit(for_pod(pod, namespace=namespace), facts)
+    request, facts = situation(case, policies)
+    assert request.object is not None
+    pod, namespace = request.object, request.namespace
+    decision = admit(request, facts)
     broken = [f"law broken: {violation}" for violation in decision.violations]
     for name, operations, result in (
         ("patch", decision.patch, decision.pod),
@@ -140,20 +141,24 @@ def _stray(directory: Path, *, update: bool) -> tuple[str, ...]:
 _REMEDY = {"expected.yaml": " (`warmpod test --update` writes it)"}
 
 
-def _world(case: Case, policies: PolicySet) -> tuple[Object, str, Facts]:
+def situation(case: Case, policies: PolicySet) -> tuple[AdmissionRequest, Facts]:
+    """The review of a case and the facts of its world, under any policies. Raises CouldNotRun for what a file holds."""
     found = _first_pod(case.directory / "input.yaml")
     file = case.directory / "facts.yaml"
     given = _fields(_one(file), FACTS, str(file))
     chosen = _fields(given.get("settings") or {}, SETTINGS, f"{file}: settings")
-    inventory = EMPTY
+    inventory = None
     if given.get("inventory") is not None:
         try:
             inventory = decode(json.dumps(given["inventory"]).encode())
         except UnreadableSnapshot as error:
             raise CouldNotRun(f"{file}: inventory: {error}") from error
     try:
-        wished = settings(
-            chosen.get("hydratorImage", DEFAULT_HYDRATOR_IMAGE), chosen.get("defaultPodSecurityLevel", "baseline")
+        facts = installation(
+            policies,
+            chosen.get("hydratorImage", DEFAULT_HYDRATOR_IMAGE),
+            chosen.get("defaultPodSecurityLevel", "baseline"),
+            inventory,
         )
     except ValueError as error:
         raise CouldNotRun(f"{file}: settings: {error}") from error
@@ -162,8 +167,7 @@ def _world(case: Case, policies: PolicySet) -> tuple[Object, str, Facts]:
     labels = given.get("namespaceLabels", {})
     if not isinstance(namespace, str) or not (labels is None or _is_labels(labels)):
         raise CouldNotRun(f"{file}: namespace must be a string and namespaceLabels a map of strings, or empty")
-    facts = Facts(policies=policies, settings=wished, inventory=inventory, placement_usable="inventory" in given)
-    return found.pod, namespace, in_namespace(facts, namespace, labels)
+    return for_pod(found.pod, namespace=namespace), in_namespace(facts, namespace, labels)
 
 
 def _is_labels(value: Any) -> bool:

@@ -14,10 +14,9 @@ from typing import Any, Final
 
 from certs.issue import Pair, issue_authority
 from webhook.admission import admit
-from webhook.admission.decision import Facts
 from webhook.cli import demo_scene as scene
 from webhook.cli.errors import CouldNotRun
-from webhook.cli.world import in_namespace, read_inventory, read_policies, settings
+from webhook.cli.world import in_namespace, installation, read_inventory, read_policies
 from webhook.inventory import snapshot
 from webhook.inventory.model import Artifact, Inventory, NodeRoom
 from webhook.kube import Object, image, names, patch
@@ -79,16 +78,10 @@ def _scenes(webhook: install.Webhook, authority: Pair, policies: Path, stock: Pa
 
 def withheld(policies: Path, stock: Path, sent: Object) -> list[Object]:
     """What the policies in Audit withhold from this pod, by the function that the webhook asks."""
-    inventory = read_inventory(str(stock))
-    facts = Facts(
-        policies=read_policies(str(policies)),
-        settings=settings(install.HYDRATOR_IMAGE, "privileged"),
-        inventory=inventory,
-        placement_usable=True,
-    )
-    labels = inventory.namespaces.get(scene.NAMESPACE, {})
-    request = for_pod(sent, namespace=scene.NAMESPACE)
-    return admit(request, in_namespace(facts, scene.NAMESPACE, labels)).would_patch
+    # What the sandbox tells its webhook (webhook/sandbox/install.py).
+    told = installation(read_policies(str(policies)), install.HYDRATOR_IMAGE, "privileged", read_inventory(str(stock)))
+    facts = in_namespace(told, scene.NAMESPACE, told.inventory.namespaces.get(scene.NAMESPACE, {}))
+    return admit(for_pod(sent, namespace=scene.NAMESPACE), facts).would_patch
 
 
 def _inventory(now: float) -> Inventory:

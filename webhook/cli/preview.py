@@ -57,7 +57,6 @@ def command(
 
     Exit codes: 0 ok; 1 a policy has errors, or a pod is denied; 2 could not run; 3 no pod in the input.
     """  # noqa: D301 - click keeps the lines after a backspace character as they are
-    from webhook.admission.decision import Facts
     from webhook.cli import documents, render, world
     from webhook.cli.errors import say
     from webhook.cli.previews import previews, printed
@@ -67,12 +66,7 @@ def command(
     policy_set = world.read_policies(policies)
     snapshot = world.read_inventory(inventory)
     findings = world.report(policy_set.problems)
-    facts = Facts(
-        policies=policy_set,
-        settings=world.settings(hydrator_image, default_pod_security_level),
-        inventory=snapshot,
-        placement_usable=bool(inventory),
-    )
+    facts = world.installation(policy_set, hydrator_image, default_pod_security_level, snapshot)
     items = previews(found, facts, namespace=namespace, labels=labels)
     if not items:
         say("note", f"no pod in {len(found)} document{'' if len(found) == 1 else 's'}: nothing to preview")

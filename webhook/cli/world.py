@@ -43,10 +43,10 @@ def read_policies(location: str, environment: Environment | None = None) -> Poli
     return parse(sources, environment)
 
 
-def read_inventory(file: str) -> Inventory:
-    """The snapshot in `file`; EMPTY for an empty name. Raises CouldNotRun when it is not a snapshot."""
+def read_inventory(file: str) -> Inventory | None:
+    """The snapshot in `file`; None for an empty name. Raises CouldNotRun when it is not a snapshot."""
     if not file:
-        return EMPTY
+        return None
     try:
         return decode(Path(file).read_bytes())
     except OSError as error:
@@ -57,9 +57,16 @@ def read_inventory(file: str) -> Inventory:
         ) from error
 
 
-def settings(hydrator_image: str, default_level: str) -> Settings:
-    """An installation's settings as its flags would make them."""
-    return Settings(hydrator_image=hydrator_image, accelerators=Accelerators(), default_level=Level(default_level))
+def installation(
+    policies: PolicySet, hydrator_image: str, default_level: str, inventory: Inventory | None = None
+) -> Facts:
+    """The facts of an installation with these policies and flags. Without an inventory it places nothing.
+
+    How old the inventory is does not matter: whoever hands one over means it. Raises ValueError for an unknown level.
+    """
+    settings = Settings(hydrator_image=hydrator_image, accelerators=Accelerators(), default_level=Level(default_level))
+    usable = inventory is not None
+    return Facts(policies=policies, settings=settings, inventory=inventory or EMPTY, placement_usable=usable)
 
 
 def in_namespace(facts: Facts, namespace: str, labels: Mapping[str, str] | None) -> Facts:
