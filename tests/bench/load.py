@@ -28,6 +28,9 @@ CPU_TARGET = 2.0
 LATENCY_TARGET = 10.0
 POLICIES_TARGET = 2.0
 
+# What a patch touches when all four mutations took part; without a usable snapshot there would be no affinity.
+EVERY_MUTATION = {"affinity", "initContainers", "volumes", "containers"}
+
 Sample = dict[str, float]
 
 
@@ -44,8 +47,10 @@ def patches_of(answers: Mapping[int, bytes]) -> list[Any]:
     for index, wanted in enumerate(reviews.asks_for_accelerator()):
         response = json.loads(answers[index])["response"]
         patch = json.loads(base64.b64decode(response["patch"])) if response.get("patch") else None
-        if not response["allowed"] or bool(patch) != wanted:
-            raise WrongAnswer(f"{reviews.SHAPES[index].name}: expected {'a' if wanted else 'no'} patch, got {response}")
+        places = {operation["path"].split("/")[2] for operation in patch or ()}
+        if not response["allowed"] or bool(patch) != wanted or (wanted and not places >= EVERY_MUTATION):
+            expected = "all mutations" if wanted else "none"
+            raise WrongAnswer(f"{reviews.SHAPES[index].name}: expected {expected}, got {places or response}")
         patches.append(patch)
     return patches
 

@@ -68,7 +68,7 @@ def snapshot(*, nodes: int = NODES, other_artifacts: int = 0) -> bytes:
     ]
     for namespace, source in sorted({(s.namespace, f"{reviews.MODELS}/{s.model}") for s in reviews.SHAPES if s.model}):
         model = {"kind": "model", "name": source, "tenant": namespace, "bytes": MODEL_BYTES, "nodes": warm}
-        artifacts.append({**model, "label": names.model_label(source)})
+        artifacts.append({**model, "label": f"model-{names.digest16(source)}"})
     spread = max(nodes // 300, 1)
     for index in range(other_artifacts):
         name = f"registry.example/team-{index % 40}/image-{index}:v1"
