@@ -71,8 +71,8 @@ def command(
     from webhook.admission.decision import Settings
     from webhook.kube.accelerator import DEFAULT_DEVICE_CLASSES, DEFAULT_PATTERNS, Accelerators
     from webhook.kube.podsecurity import Level
+    from webhook.server.logs import configure_logging
     from webhook.server.run import CannotServe, Options, run
-    from webhook.server.sinks import configure_logging
 
     configure_logging(log_format, log_level)
     options = Options(

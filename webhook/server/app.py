@@ -23,9 +23,10 @@ from webhook.kube import review
 from webhook.kube.review import AdmissionRequest, Answer, MalformedReview
 from webhook.policy.model import Mode
 from webhook.server import timeout
+from webhook.server.logs import LOGGER
 from webhook.server.metrics import Metrics
 from webhook.server.record import Outcome, Record
-from webhook.server.sinks import LOGGER, Sinks
+from webhook.server.sinks import Sinks
 
 FactsSource = Callable[[str, Mode], Facts]
 """What may be known for a review in a namespace, with every policy's mode capped: one reference read, no I/O."""

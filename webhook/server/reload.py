@@ -17,8 +17,8 @@ from webhook.inventory.model import EMPTY, Inventory
 from webhook.policy.model import Mode, PolicySet
 from webhook.policy.problem import Problem
 from webhook.server.health import Check, is_ready
+from webhook.server.logs import LOGGER
 from webhook.server.metrics import Gauges, Metrics
-from webhook.server.sinks import LOGGER
 from webhook.server.tls import CertificateFiles
 from webhook.sources.policy_files import PolicyFiles, Reload
 from webhook.sources.snapshot_file import SnapshotFile
@@ -30,7 +30,7 @@ _PROBLEMS_SHOWN = 50
 class _Known:
     policies: PolicySet
     inventory: Inventory
-    usable: bool
+    usable_until: float  # unix seconds: a look that hangs must not keep a snapshot alive
     namespaces: Mapping[str, Mapping[str, str]]
 
 
@@ -50,7 +50,7 @@ class World:
         self.certificate = certificate
         self._settings = settings
         self._metrics = metrics
-        self._known = _Known(PolicySet(), EMPTY, usable=False, namespaces={})
+        self._known = _Known(PolicySet(), EMPTY, usable_until=0.0, namespaces={})
         self._policies_error: str | None = "they were not read yet"
         self._policies_loaded = False
         self._problems: tuple[Problem, ...] = ()  # of the files as they are, in force or not
@@ -60,13 +60,14 @@ class World:
     def facts(self, namespace: str, cap: Mode) -> Facts:
         """What may be known for a review in `namespace`: one reference is read, so it is all of one moment."""
         known = self._known
+        usable = time.time() < known.usable_until
         return Facts(
             policies=known.policies,
             settings=self._settings,
-            inventory=known.inventory,
+            inventory=known.inventory if usable else EMPTY,
             namespace_labels=known.namespaces.get(namespace),
             mode_cap=cap,
-            placement_usable=known.usable,
+            placement_usable=usable,
         )
 
     async def follow(self, seconds: float) -> None:
@@ -83,7 +84,7 @@ class World:
         now = time.time()
         reload, snapshot_changed, certificate_changed = await asyncio.to_thread(self._read, now)
         self._known = _Known(
-            self._policies.current, self._snapshot.inventory, self._snapshot.usable, self._snapshot.namespaces
+            self._policies.current, self._snapshot.inventory, self._snapshot.usable_until, self._snapshot.namespaces
         )
         self._policies_error = reload.error
         self._problems = reload.problems
@@ -168,7 +169,7 @@ class World:
                 cel_engine=cel_engine,
                 policies=len(self._known.policies.policies),
                 policy_problems=len(self._problems),
-                snapshot_usable=self._known.usable,
+                snapshot_usable=time.time() < self._known.usable_until,
                 snapshot_age=self._snapshot.age,
                 snapshot_changes=self._snapshot.changes,
                 certificate_expiry=None if served is None else served.not_after.timestamp(),

@@ -16,10 +16,11 @@ from webhook import __version__, cel
 from webhook.admission.decision import Settings
 from webhook.server import app, health
 from webhook.server.listener import Listener
+from webhook.server.logs import LOGGER
 from webhook.server.metrics import Metrics
 from webhook.server.protocol import Limits
 from webhook.server.reload import World
-from webhook.server.sinks import LOGGER, Sinks, log_sink
+from webhook.server.sinks import Sinks, log_sink
 from webhook.server.tls import CertificateFiles
 from webhook.sources.policy_files import PolicyFiles
 from webhook.sources.snapshot_file import SnapshotFile

@@ -42,6 +42,11 @@ class SnapshotFile:
         return self.problem is None
 
     @property
+    def usable_until(self) -> float:
+        """The unix time from which `inventory` is too old, whoever looks; 0 when it is not usable now."""
+        return self.inventory.time + self._max_age if self.usable else 0.0
+
+    @property
     def configured(self) -> bool:
         """Whether there is a path at all."""
         return self._path is not None
