@@ -17,7 +17,7 @@ from webhook.admission import admit
 from webhook.admission.decision import Decision, Facts
 from webhook.cel import Environment
 from webhook.cli.documents import read_file
-from webhook.cli.errors import CouldNotRun
+from webhook.cli.errors import CouldNotRun, printable
 from webhook.cli.options import DEFAULT_HYDRATOR_IMAGE
 from webhook.cli.previews import decision_json
 from webhook.cli.render import diff_text, yaml_text
@@ -81,7 +81,7 @@ def run(case: Case, *, update: bool = False, environment: Environment | None = N
             return Outcome(case, "failed", stray)
         decision, broken = decide(case, environment)
     except CouldNotRun as error:
-        return Outcome(case, "failed", (error.message,))
+        return Outcome(case, "failed", (printable(error.message),))
     actual = decision_json(decision)
     expected_file = case.directory / "expected.yaml"
     if broken:
@@ -95,7 +95,7 @@ def run(case: Case, *, update: bool = False, environment: Environment | None = N
     try:
         expected = _one(expected_file)
     except CouldNotRun as error:
-        return Outcome(case, "failed", (error.message,))
+        return Outcome(case, "failed", (printable(error.message),))
     if _same(expected, actual):
         return Outcome(case, "passed")
     difference = diff_text(_ordered(expected), _ordered(actual), ("expected", "decided"))

@@ -23,10 +23,16 @@ def command(ctx: click.Context, *, directory: str, output: str) -> None:
     """
     from webhook.cli import render
     from webhook.cli.errors import say
-    from webhook.cli.world import read_policies
+    from webhook.cli.world import NoPolicies, read_policies
     from webhook.policy.lint import lint
 
-    policies = read_policies(directory)
+    try:
+        policies = read_policies(directory)
+    except NoPolicies as error:
+        if output == "json":
+            render.show(render.json_text({"problems": []}))
+        error.exit_code = ExitCode.NOTHING_TO_DO
+        raise
     problems = sorted(
         {*policies.problems, *lint(policies)}, key=lambda each: (each.file, each.line, each.column, each.code)
     )

@@ -130,7 +130,7 @@ def _stored(item: Preview) -> str:
 
 def _told(item: Preview) -> str:
     decision = item.decision
-    title = printable(f"{item.source}: {item.kind} {item.namespace}/{item.name}")
+    title = printable(f"{item.source}: {item.kind or 'Pod'} {item.namespace}/{item.name or '(unnamed)'}")
     lines = [click.style(title, bold=True)]
     if not decision.allowed:
         lines.append(click.style(f"  denied: {printable(decision.message)}", fg="red"))

@@ -52,9 +52,13 @@ def command(ctx: click.Context, *, directories: tuple[str, ...], update: bool, o
         render.show(render.json_text({"cases": listed, **tally}))
     else:
         render.table(("CASE", "RESULT"), [(outcome.case.name, outcome.result) for outcome in outcomes])
+        # A policy with errors fails all of its cases: that is said once.
+        failed: dict[str, list[str]] = {}
         for outcome in outcomes:
             for failure in outcome.failures:
-                render.show(render.failure_text(outcome.case.name, failure))
+                failed.setdefault(failure, []).append(outcome.case.name)
+        for failure, named in failed.items():
+            render.show(render.failure_text(", ".join(named), failure))
     if not outcomes:
         say("note", f"no case below {', '.join(directories)}: a policy's cases stand in <policy>/cases/<case>/")
         ctx.exit(ExitCode.NOTHING_TO_DO)

@@ -20,10 +20,20 @@ from webhook.policy.problem import Problem, Source
 from webhook.sources.policy_files import UnreadablePolicies, read
 
 
+class NoPolicies(CouldNotRun):
+    """There is a directory, and no policy file in it."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(
+            f"{location}: no policy file (*.yaml, *.yml) here",
+            hint="the directory policies/ of Warmpod's repository has some to start from",
+        )
+
+
 def read_policies(location: str, environment: Environment | None = None) -> PolicySet:
     """The policies of a directory, or of one file, with the problems found on the way under names a person can open.
 
-    Raises CouldNotRun when nothing can be read there at all.
+    Raises CouldNotRun when it cannot be read at all, NoPolicies when there is nothing to read.
     """
     root = Path(location)
     try:
@@ -34,12 +44,9 @@ def read_policies(location: str, environment: Environment | None = None) -> Poli
     except (UnreadablePolicies, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         prefix = "" if location in str(reason) else f"{location}: "
-        raise CouldNotRun(f"{prefix}{reason}", hint="--policies takes a directory of policy files") from error
+        raise CouldNotRun(f"{prefix}{reason}", hint="name a directory of policy files, or one of them") from error
     if not sources:
-        raise CouldNotRun(
-            f"{location}: no policy file (*.yaml, *.yml) here",
-            hint="`policies/` in Warmpod's repository has some to start from",
-        )
+        raise NoPolicies(location)
     return parse(sources, environment)
 
 
