@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from webhook.admission import laws
+from webhook.admission.blindness import Blindness
 from webhook.admission.decision import Decision, Facts, PolicyVerdict, Result
 from webhook.admission.fold import Folded, Matched, Scene, fold
+from webhook.admission.recipe import recipe
 from webhook.cel import Activation, Bindings
 from webhook.inventory.model import Inventory
 from webhook.kube import Object, names, patch, podsecurity
 from webhook.kube import pod as pods
+from webhook.kube.accelerator import Accelerators
 from webhook.kube.review import AdmissionRequest
 from webhook.mutate import merge
+from webhook.mutate.account import Account
 from webhook.mutate.load import Site
 from webhook.policy.match import Match, Subject, match
 from webhook.policy.model import FailurePolicy, Mode, Policy
@@ -87,9 +91,10 @@ def _decide(request: AdmissionRequest, facts: Facts, scene: Scene, judged: Seque
     would = None
     if any(each.match.result == "matched" and each.mode is Mode.AUDIT for each in judged):
         would = _fold(judged, scene, (Mode.ENFORCE, Mode.AUDIT))
-    now = _checked(enforced, (Mode.ENFORCE,), request, facts, scene)
-    then = _checked(would, (Mode.ENFORCE, Mode.AUDIT), request, facts, scene)
-    accounts = {}
+    first = _First(request, facts, scene, judged)
+    now = _checked(enforced, (Mode.ENFORCE,), first)
+    then = _checked(would, (Mode.ENFORCE, Mode.AUDIT), first)
+    accounts: dict[str, Account] = {}
     for folded in (would, enforced):  # where both folded a policy, what counts is what was done
         if folded is not None:
             accounts.update(zip((m.policy.name for m in folded[0]), folded[1].accounts, strict=True))
@@ -132,6 +137,16 @@ class _Result:
     violations: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The first review: a second one repeats only what may have changed."""
+
+    request: AdmissionRequest
+    facts: Facts
+    scene: Scene
+    judged: Sequence[_Judged]
+
+
 _Fold = tuple[list[Matched], Folded]
 
 
@@ -144,9 +159,8 @@ def _fold(judged: Iterable[_Judged], scene: Scene, modes: tuple[Mode, ...]) -> _
     return (matched, fold(matched, scene)) if matched else None
 
 
-def _checked(
-    folded: _Fold | None, modes: tuple[Mode, ...], request: AdmissionRequest, facts: Facts, scene: Scene
-) -> _Result:
+def _checked(folded: _Fold | None, modes: tuple[Mode, ...], first: _First) -> _Result:
+    request, facts, scene, judged = first.request, first.facts, first.scene, first.judged
     sent = scene.sent
     if folded is None or folded[1].pod is sent:
         return _Result(sent, [])
@@ -155,7 +169,7 @@ def _checked(
     def again(pod: Object) -> Object:
         second = replace(request, object=pod)
         after = _scene(second, facts)
-        refolded = _fold(_judge(second, facts, after), after, modes)
+        refolded = _fold(_judge_again(judged, scene, second, facts, after), after, modes)
         return pod if refolded is None else refolded[1].pod
 
     operations = sorted(patch.diff(sent, wanted), key=_place)
@@ -239,10 +253,37 @@ def _claims(pod: Object, namespace: str, inventory: Inventory) -> Mapping[str, t
     return found
 
 
+class _Subject(Subject):
+    """A subject that shares its look at the accelerators with the edits."""
+
+    __slots__ = ("_scene",)
+
+    def __init__(self, request: AdmissionRequest, facts: Facts, scene: Scene) -> None:
+        accelerators = facts.settings.accelerators
+        super().__init__(scene.sent, request, facts.namespace_labels, accelerators, scene.claims, scene.activation)
+        self._scene = scene
+
+    def requests(self, accelerators: Accelerators) -> bool:
+        return bool(self._scene.asked(accelerators))
+
+
+def _judge_again(
+    judged: Sequence[_Judged], scene: Scene, request: AdmissionRequest, facts: Facts, after: Scene
+) -> list[_Judged]:
+    """What the policies say of the pod we made of theirs. Those that cannot tell the two apart are not asked again."""
+    had = bool(pods.metadata(scene.sent).get("annotations"))
+    enough = Blindness.WITH_ANNOTATIONS if had else Blindness.BLIND
+    subject = _Subject(request, facts, after)
+    return [
+        each
+        if each.mode is Mode.OFF or recipe(each.policy).blindness >= enough
+        else _Judged(each.policy, each.mode, match(each.policy, subject))
+        for each in judged
+    ]
+
+
 def _judge(request: AdmissionRequest, facts: Facts, scene: Scene) -> list[_Judged]:
-    subject = Subject(
-        scene.sent, request, facts.namespace_labels, facts.settings.accelerators, scene.claims, scene.activation
-    )
+    subject = _Subject(request, facts, scene)
     judged = []
     for policy in facts.policies.policies:
         mode, why = _mode(policy, facts)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webhook.admission.decision import Settings
+from webhook.admission.recipe import Recipe, recipe
 from webhook.cel import Activation
 from webhook.inventory.model import Inventory
 from webhook.kube import Object, image, names
@@ -15,7 +16,7 @@ from webhook.kube.accelerator import Accelerators
 from webhook.mutate import merge, placement, s3_client, volumes
 from webhook.mutate.account import Account, Part
 from webhook.mutate.hydration import hydrate
-from webhook.mutate.load import Load, Site, cache_root, cache_volume, misplaced, recover
+from webhook.mutate.load import Load, Site, cache_root, cache_volume, directory_of, misplaced, recover
 from webhook.mutate.placement import Candidate
 from webhook.mutate.source import NoSource, resolve, shown
 from webhook.policy.model import Model, Placement, Policy, Tenancy
@@ -28,7 +29,7 @@ class Matched:
     """A policy that matched, and the values of its variables."""
 
     policy: Policy
-    variables: Mapping[str, Any]
+    variables: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ def fold(matched: Sequence[Matched], scene: Scene) -> Folded:
     pod = sent = scene.sent
     accounts = tuple(Account() for _ in matched)
     for each, account in zip(matched, accounts, strict=True):
-        pod = _furnish(pod, each.policy, scene, account)
+        pod = _furnish(pod, recipe(each.policy), scene, account)
     loads: list[Load] = []
     for each, account in zip(matched, accounts, strict=True):
         for model in each.policy.models:
@@ -93,20 +94,22 @@ def fold(matched: Sequence[Matched], scene: Scene) -> Folded:
     return Folded(pod, accounts, seconds, frozenset(load.model.mount_path for load in loads if load.model.redirect))
 
 
-def _furnish(pod: Object, policy: Policy, scene: Scene, account: Account) -> Object:
+def _furnish(pod: Object, made: Recipe, scene: Scene, account: Account) -> Object:
+    policy = made.policy
     targets = scene.asked(policy.accelerators).keys()
     for rule in policy.volumes:
         pod = volumes.add(pod, rule, frozenset(rule.containers) or targets, scene.site.level, account)
-    pod = s3_client.set_environment(pod, s3_client.environment(policy), targets, account)
-    text = s3_client.config_text(policy.profiles)
-    return s3_client.set_config(pod, text, targets, account) if text else pod
+    if made.environment:
+        pod = s3_client.set_environment(pod, made.environment, targets, account)
+    return s3_client.set_config(pod, made.config, targets, account) if made.config else pod
 
 
 def _load(pod: Object, each: Matched, model: Model, scene: Scene, account: Account) -> Load | None:
     """The model on its way into this pod, or None and the reason in the account."""
 
-    def without(why: str) -> None:
+    def without(why: str) -> Load | None:
         account.leave(f"{model.name}: {why}")
+        return None
 
     site = scene.site
     if not site.hydrator_image:
@@ -133,7 +136,7 @@ def _load(pod: Object, each: Matched, model: Model, scene: Scene, account: Accou
     if not site.is_named:
         return without(f"namespace {shown(site.namespace)} is no name for a directory")
     root = cache_root(model.cache, volume, site.namespace)
-    load = Load(each.policy.name, model, source, targets, volume, root, account)
+    load = Load(each.policy.name, model, source, targets, volume, root, directory_of(source.canonical), account)
     why = misplaced(load, pod, site)
     return without(why) if why else load
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 
@@ -37,7 +38,11 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One resolved model. `targets` are the containers that mount it; `account` is its policy's."""
+    """One resolved model. `targets` are the containers that mount it; `account` is its policy's.
+
+    `root` is the directory of a shared cache that is this pod's to use, empty where the whole volume is the pod's;
+    `directory` is the model's, below it.
+    """
 
     policy: str
     model: Model
@@ -45,6 +50,7 @@ class Load:
     targets: tuple[str, ...]
     volume: Object
     root: str
+    directory: str
     account: Account
 
     @property
@@ -56,11 +62,6 @@ class Load:
     def needs_root(self) -> bool:
         """Whether the cache's directory belongs to the node's root user."""
         return "hostPath" in self.volume
-
-    @property
-    def directory(self) -> str:
-        """The model's directory within the cache."""
-        return names.digest16(self.source.canonical)
 
     @property
     def mount(self) -> Object:
@@ -83,17 +84,15 @@ class Load:
     @property
     def argument(self) -> str:
         """What the init container is told, as JSON; `$` is doubled, for the kubelet expands `$(VAR)` in arguments."""
-        text = msgspec.json.encode(
-            {
-                "cache": cache_path(self.model.cache),
-                "directory": self.directory,
-                "keepFree": self.model.cache.keep_free,
-                "name": self.model.name,
-                "onFailure": str(self.model.on_failure),
-                "source": self.source.canonical,
-            }
-        ).decode()
-        return f"--model={text}".replace("$", "$$")
+        model = self.model
+        return _argument(
+            cache_path(model.cache),
+            self.directory,
+            model.cache.keep_free,
+            model.name,
+            str(model.on_failure),
+            self.source.canonical,
+        )
 
     @property
     def source_volume(self) -> Object | None:
@@ -122,6 +121,19 @@ class Load:
 def cache_path(cache: NodeCache) -> str:
     """Where the init container finds a cache."""
     return f"{names.CACHE_ROOT}/{cache.name}"
+
+
+@lru_cache(maxsize=1024)
+def directory_of(source: str) -> str:
+    """The directory of a canonical source within any cache."""
+    return names.digest16(source)
+
+
+@lru_cache(maxsize=1024)
+def _argument(*told: str) -> str:
+    keys = ("cache", "directory", "keepFree", "name", "onFailure", "source")
+    text = msgspec.json.encode(dict(zip(keys, told, strict=True))).decode()
+    return f"--model={text}".replace("$", "$$")
 
 
 def cache_volume(cache: NodeCache, level: Level) -> Object | None:
@@ -175,7 +187,7 @@ def recover(model: Model, pod: Object, targets: tuple[str, ...], site: Site) -> 
         source = _source_of(argument, cache_path(model.cache))
         if source is None or not allowed(source, model.allow):
             continue
-        end = f"{names.digest16(source)}/current"
+        end = f"{directory_of(source)}/current"
         if mounts and all(mount is not None and str(mount.get("subPath")).endswith(end) for mount in mounts):
             return Source(source, source)
     return None

@@ -21,13 +21,13 @@ _QUANTITY_KEYS = frozenset({"sizeLimit", "storage"})
 def items(holder: Object, field: str) -> list[Any]:
     """The list in a field; an empty one where there is none."""
     found = holder.get(field)
-    return found if isinstance(found, list) else []
+    return found if type(found) is list else []
 
 
 def named(entries: list[Any], name: str) -> Object | None:
     """The first entry of this name."""
     for entry in entries:
-        if isinstance(entry, dict) and entry.get("name") == name:
+        if type(entry) is dict and entry.get("name") == name:
             return entry
     return None
 
@@ -42,18 +42,22 @@ def is_sound(pod: Object) -> bool:
         return False
     if not (_is_objects(spec.get("initContainers")) and _is_objects(spec.get("volumes"))):
         return False
-    return all(
-        _is_objects(container.get("env"))
-        and _is_objects(container.get("volumeMounts"))
-        and (container.get("args") is None or isinstance(container["args"], list))
-        and (container.get("command") is None or isinstance(container["command"], list))
-        for field in _CONTAINER_LISTS
-        for container in spec.get(field) or ()
-    )
+    for field in _CONTAINER_LISTS:
+        for container in spec.get(field) or ():
+            for inner in ("args", "command"):
+                if type(container.get(inner, [])) is not list and container[inner] is not None:
+                    return False
+            if not (_is_objects(container.get("env")) and _is_objects(container.get("volumeMounts"))):
+                return False
+    return True
 
 
 def _is_objects(found: Any) -> bool:
-    return found is None or (isinstance(found, list) and all(isinstance(entry, dict) for entry in found))
+    if found is None:
+        return True
+    if type(found) is not list:
+        return False
+    return all(type(entry) is dict for entry in found)
 
 
 def covers(existing: Any, wanted: Any, key: str = "") -> bool:
@@ -103,9 +107,15 @@ def edit_containers(pod: Object, targets: Collection[str], edit: Callable[[Objec
     """The pod with `edit` applied to its app and init containers of these names."""
     spec = changed = pod["spec"]
     for field in _CONTAINER_LISTS:
-        before = items(spec, field)
-        after = [edit(container) if container.get("name") in targets else container for container in before]
-        if any(new is not old for new, old in zip(after, before, strict=True)):
+        before = after = items(spec, field)
+        for index, container in enumerate(before):
+            if container.get("name") in targets:
+                new = edit(container)
+                if new is not container:
+                    if after is before:
+                        after = before.copy()
+                    after[index] = new
+        if after is not before:
             changed = {**changed, field: after}
     return pod if changed is spec else {**pod, "spec": changed}
 
@@ -129,7 +139,7 @@ def mount_at(container: Object, path: str) -> Object | None:
     path = path.rstrip("/")
     for mount in items(container, "volumeMounts"):
         at = mount.get("mountPath")
-        if isinstance(at, str) and at.rstrip("/") == path:
+        if at == path or (type(at) is str and at.rstrip("/") == path):
             return mount  # type: ignore[no-any-return]  # entries of a pod's lists are Any
     return None
 
@@ -144,7 +154,7 @@ def add_mount(container: Object, mount: Object) -> Object:
 def add_env(container: Object, entries: list[Object]) -> Object:
     """The container with those variables that it does not set itself, after its own."""
     existing = items(container, "env")
-    known = {entry.get("name") for entry in existing}
+    known = {entry.get("name") for entry in existing} if existing else ()
     new = [entry for entry in entries if entry["name"] not in known]
     return {**container, "env": [*existing, *new]} if new else container
 
@@ -156,10 +166,17 @@ def annotate(pod: Object, key: str, value: str) -> Object:
     if key in annotations:
         return pod
     together = {**annotations, key: value}
-    if sum(map(_size, together.items())) > MAX_ANNOTATION_BYTES:
+    if annotation_bytes(together) > MAX_ANNOTATION_BYTES:
         return pod
     return {**pod, "metadata": {**metadata, "annotations": together}}
 
 
-def _size(pair: tuple[Any, Any]) -> int:
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in pair if isinstance(text, str))
+def annotation_bytes(annotations: Object) -> int:
+    """How large they are by the API server's count: exactly where it matters, at least as large where it does not."""
+    characters = 0
+    for key, value in annotations.items():
+        characters += len(key) + (len(value) if type(value) is str else 0)
+    if characters * 4 <= MAX_ANNOTATION_BYTES:
+        return characters * 4
+    texts = (text for pair in annotations.items() for text in pair if type(text) is str)
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)

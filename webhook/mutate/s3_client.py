@@ -15,7 +15,7 @@ from webhook.mutate.account import Account, Part
 from webhook.policy.model import ClientProfile, Policy
 
 # The container has an AWS configuration of its own, or asks for a profile that ours does not have.
-_OWN_CONFIG = ("AWS_CONFIG_FILE", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+_OWN_CONFIG = frozenset({"AWS_CONFIG_FILE", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"})
 _MOUNT: Object = {"name": names.VOLUME_AWS_CONFIG, "mountPath": names.AWS_CONFIG_DIRECTORY, "readOnly": True}
 _VOLUME: Object = {
     "name": names.VOLUME_AWS_CONFIG,
@@ -41,8 +41,6 @@ def environment(policy: Policy) -> list[Object]:
 
 def set_environment(pod: Object, entries: list[Object], targets: Collection[str], account: Account) -> Object:
     """The pod whose target containers have the variables. What a container sets itself stays."""
-    if not entries:
-        return pod
     touched: list[int] = []
 
     def edit(container: Object) -> Object:
@@ -67,10 +65,10 @@ def set_config(pod: Object, text: str, targets: Collection[str], account: Accoun
         return account.left(pod, f"awsConfig: the pod has another volume {names.VOLUME_AWS_CONFIG}")
     free = []
     for container in merge.each_container(pod, targets):
-        why = _own(container)
-        if why:
-            account.leave(f"awsConfig: {container['name']} {why}")
-        elif not _has(container):
+        own = _own(container)
+        if own:
+            account.leave(f"awsConfig: {container['name']} {own}")
+        elif own is not None:
             free.append(container["name"])
     if not free:
         return pod
@@ -109,22 +107,20 @@ def _ini(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else " ".join(str(value).split())
 
 
-def _has(container: Object) -> bool:
-    mount = merge.mount_at(container, names.AWS_CONFIG_DIRECTORY)
-    return mount is not None and merge.named(merge.items(container, "env"), "AWS_CONFIG_FILE") is not None
-
-
-def _own(container: Object) -> str:
-    env = merge.items(container, "env")
+def _own(container: Object) -> str | None:
+    """What the container has of its own; None when it has ours already, nothing when it has none."""
+    path = None
+    for entry in merge.items(container, "env"):
+        name = entry.get("name")
+        if name in _OWN_CONFIG:
+            if name != "AWS_CONFIG_FILE" or entry.get("value") != names.AWS_CONFIG_FILE:
+                return f"sets {name} itself"
+            path = names.AWS_CONFIG_FILE
     mount = merge.mount_at(container, names.AWS_CONFIG_DIRECTORY)
     if mount is not None and not merge.covers(mount, _MOUNT):
         return f"mounts its own at {names.AWS_CONFIG_DIRECTORY}"
-    for name in _OWN_CONFIG:
-        entry = merge.named(env, name)
-        if entry is not None and not (name == "AWS_CONFIG_FILE" and entry.get("value") == names.AWS_CONFIG_FILE):
-            return f"sets {name} itself"
-    for mount in merge.items(container, "volumeMounts"):
-        path = mount.get("mountPath")
-        if isinstance(path, str) and path.rstrip("/").endswith("/.aws"):
-            return f"mounts its own at {path}"
-    return ""
+    for other in merge.items(container, "volumeMounts"):
+        at = other.get("mountPath")
+        if type(at) is str and at.rstrip("/").endswith("/.aws"):
+            return f"mounts its own at {at}"
+    return None if mount is not None and path is not None else ""
