@@ -7,7 +7,7 @@ A text that is no expression is an InvalidExpression, an expression without an a
 third. `cel-expr-python` is the default; `cel-python` serves where the first has no wheel.
 """
 
-from webhook.cel.engines import ENGINES, environment
+from webhook.cel.engines import ENGINES, environment, structure
 from webhook.cel.expression import (
     LIMITS,
     VARIABLES,
@@ -34,4 +34,5 @@ __all__ = [
     "InventoryView",
     "Limits",
     "environment",
+    "structure",
 ]

@@ -2,11 +2,11 @@
 
 Calling Python from `cel_expr_python` 0.1.3 leaks: the arguments and the result of each call are never freed (about 160
 bytes for a number, 270 for a text; measured), and a webhook lives for months. So a call `f(x)` in the syntax tree is
-replaced by a look-up: `answers["@f x"][0]`, where `answers` is a variable that no expression can name. An evaluation
-that ends in "no such key" tells which answer it lacks; it is found, kept, and the expression evaluated again. An
-expression remembers its questions, so from the second review on it is one evaluation, and quicker than a call back
-(3 us instead of 11). An empty list stands for a question that has no answer, so that `||` and `&&` treat it as any
-other error.
+replaced by a look-up: `answers[q][q]` with `q` for "@f x", where `answers` is a variable that no expression can name.
+An evaluation that ends in "no such key" tells which answer it lacks; it is found, kept, and the expression evaluated
+again. Questions are remembered, so from the second review on it is one evaluation, and quicker than a call back (3 us
+instead of 11). A question without an answer has an empty map: "no such key" again, which `||` and `&&` treat as they
+do any error.
 
 One case is left: an error of the expression itself may hide a question (`object.nope || f(x)`), since CEL reports one
 of two errors. Then the tree with real calls in place of missing answers is evaluated, once, and its questions kept.
@@ -35,21 +35,17 @@ def replace_calls(message: tree.Message, *, ask: bool) -> tree.Message:
         return message
     name = node.text(2)
     arguments = [*([] if name == functions.WARM_NODES else node.messages(1)), *node.messages(3)]
-    key = tree.string(f"@{name}")
+    key = tree.string(f"@{name}\n")
     for index, argument in enumerate(arguments):
+        if index:
+            key = tree.call("_+_", key, tree.string("\n"))
         number = index == 1 and name in ("add", "sub")
-        key = tree.call("_+_", key, tree.string("\n"))
         key = tree.call("_+_", key, tree.call("string", argument) if number else argument)
-    answers = tree.ident(ANSWERS)
-    if not ask:
-        return _first(tree.call("_[_]", answers, key))
-    found = _first(tree.call("_[_]", answers, tree.ident(_KEY)))
-    known = tree.call("@in", tree.ident(_KEY), answers)
-    return tree.bind(_KEY, key, tree.call("_?_:_", known, found, tree.call(ASK, tree.ident(_KEY))))
-
-
-def _first(value: tree.Message) -> tree.Message:
-    return tree.call("_[_]", value, tree.integer(0))
+    answers, question = tree.ident(ANSWERS), tree.ident(_KEY)
+    found = tree.call("_[_]", tree.call("_[_]", answers, question), question)
+    if ask:
+        found = tree.call("_?_:_", tree.call("@in", question, answers), found, tree.call(ASK, question))
+    return tree.bind(_KEY, key, found)
 
 
 def missing(error: str) -> str | None:
@@ -66,32 +62,27 @@ def missing(error: str) -> str | None:
 class Answers:
     """The answers given in one review. `table` is what the look-ups read; it only grows."""
 
-    __slots__ = ("_inventory", "_reasons", "table")
+    __slots__ = ("_inventory", "reasons", "table")
 
     def __init__(self, inventory: InventoryView | None) -> None:
         self._inventory = inventory
-        self._reasons: dict[str, str] = {}
-        self.table: dict[str, list[Any]] = {}
+        self.reasons: dict[str, str] = {}
+        self.table: dict[str, dict[str, Any]] = {}
 
-    def find(self, key: str) -> list[Any]:
-        """Return the answer as the only element of a list; an empty list when the question has none."""
-        answer = self.table.get(key)
+    def find(self, question: str) -> dict[str, Any]:
+        """Return the answer under its question, or nothing where the question has none; `reasons` then says why."""
+        answer = self.table.get(question)
         if answer is None:
             try:
-                answer = [self._call(key)]
+                answer = {question: self._call(question)}
             except FailedEvaluation as error:
-                self._reasons[key] = str(error)
-                answer = []
-            self.table[key] = answer
+                self.reasons[question] = str(error)
+                answer = {}
+            self.table[question] = answer
         return answer
 
-    @property
-    def reason(self) -> str:
-        """Why questions had no answer, empty if all had."""
-        return "; ".join(self._reasons.values())
-
-    def _call(self, key: str) -> Any:
-        name, _, text = key[1:].partition("\n")
+    def _call(self, question: str) -> Any:
+        name, _, text = question[1:].partition("\n")
         if name == functions.WARM_NODES:
             return functions.warm_nodes(self._inventory, text)
         return functions.call(name, *text.split("\n", functions.ARITY[name] - 1))

@@ -3,7 +3,7 @@
 from contextvars import ContextVar
 from typing import Any, Final
 
-from cel_expr_python import cel
+from cel_expr_python import cel  # type: ignore[import-untyped] # its wheel has stubs but no py.typed
 
 from webhook.cel.answers import ANSWERS, Answers, missing
 from webhook.cel.complaints import reason
@@ -13,34 +13,67 @@ from webhook.cel.functions import is_quantity
 from webhook.cel.values import Values, values
 
 _ROUNDS: Final = 64  # how often one evaluation may come back for an answer
-_QUESTIONS: Final = 64  # how many an expression remembers from review to review
+_QUESTIONS: Final = 64  # how many are remembered from review to review
 _QUESTION_LENGTH: Final = 512
 # Each question asked by a call leaks some 300 bytes in the engine; after this many (30 MB) none are asked that way.
 _CALLS_AT_MOST: Final = 100_000
 
 
-class Calls:
-    """The answering of calls from within an evaluation, which is where it is known whose review they belong to."""
+class Engine:
+    """The C++ environment, the questions its expressions have asked, and the answering of calls within evaluations.
 
-    __slots__ = ("_answers", "_count")
+    The questions are remembered, never the answers: those belong to one review.
+    """
+
+    __slots__ = ("_answers", "_calls", "_questions", "native")
 
     def __init__(self) -> None:
+        self.native: cel.Env = None
+        self._questions: dict[str, None] = {}
+        self._calls = 0
         self._answers: ContextVar[Answers] = ContextVar("answers")
-        self._count = 0
 
-    def ask(self, key: str) -> Any:
-        """Answer a call; raises to say that there is no answer."""
-        self._count += 1
-        (answer,) = self._answers.get().find(key)
-        return answer
+    def activation(self, activation: Activation, bound: Values) -> cel.Activation:
+        """Return the engine's own activation. It converts a value when an expression first reads it, and keeps it."""
+        if bound.native is None:
+            answers = self.answers(activation)
+            for question in self._questions:
+                answers.find(question)
+            self.renew(bound, answers)
+        return bound.native
 
-    def evaluate(self, program: cel.Expression, native: cel.Activation, answers: Answers) -> cel.Value | None:
+    def answers(self, activation: Activation) -> Answers:
+        """Return the answers of the review."""
+        answers: Answers | None = activation.common.get("answers")
+        if answers is None:
+            answers = activation.common["answers"] = Answers(activation.bindings.inventory)
+        return answers
+
+    def renew(self, bound: Values, answers: Answers) -> None:
+        """Make the engine's own activation anew, with all answers there are."""
+        bound.native = self.native.Activation({**bound.by_name, ANSWERS: answers.table})
+        bound.native_answers = len(answers.table)
+
+    def remember(self, question: str) -> None:
+        """Have the answer at hand from now on."""
+        if len(question) <= _QUESTION_LENGTH:
+            if len(self._questions) >= _QUESTIONS:
+                self._questions.clear()
+            self._questions[question] = None
+
+    def ask(self, question: str) -> Any:
+        """Answer a call from within an evaluation; raises to say that there is no answer."""
+        self._calls += 1
+        self.remember(question)
+        return self._answers.get().find(question)[question]
+
+    def evaluate_asking(self, program: cel.Expression, native: cel.Activation, answers: Answers) -> cel.Value | None:
         """Evaluate a program that calls `ask` for what it lacks; None when that was done too often already."""
-        if self._count >= _CALLS_AT_MOST:
+        if self._calls >= _CALLS_AT_MOST:
             return None
         token = self._answers.set(answers)
         try:
-            return _run(program, native)
+            return run(program, native)
         finally:
             self._answers.reset(token)
 
@@ -50,7 +83,7 @@ class NativeExpression:
 
     __slots__ = ("_bytes", "_engine", "_is_bool", "_own", "_program", "references", "source")
 
-    def __init__(self, source: str, facts: Facts, engine: cel.Env, program: cel.Expression, *, is_bool: bool) -> None:
+    def __init__(self, source: str, facts: Facts, engine: Engine, program: cel.Expression, *, is_bool: bool) -> None:
         self.source = source
         self.references = frozenset(facts.variables)
         self._engine = engine
@@ -62,7 +95,7 @@ class NativeExpression:
     def test(self, activation: Activation) -> bool:
         """Return its answer, which must be true or false; else FailedEvaluation."""
         value = self._evaluate(activation)
-        if not self._is_bool and value.type().name() != "BOOL":
+        if not self._is_bool and _kind(value) != "bool":
             raise FailedEvaluation(f"the answer must be true or false, it is of type {_kind(value)}")
         return value.value() is True
 
@@ -74,10 +107,7 @@ class NativeExpression:
         """Return the answer, which is not an error."""
         bound = values(activation, own=self._own)
         bound.require(self._bytes)
-        if bound.native is None:
-            # It converts a value when an expression first reads it, and keeps it for the next.
-            bound.native = self._engine.Activation(bound.by_name)
-        value = _run(self._program, bound.native)
+        value = run(self._program, self._engine.activation(activation, bound))
         error = self._error(value)
         if error is not None:
             raise FailedEvaluation(reason(error))
@@ -92,75 +122,60 @@ class NativeExpression:
 
 
 class AskingExpression(NativeExpression):
-    """One that calls functions of ours. It has a second program, with real calls in it, and knows what it was asked."""
+    """One that calls functions of ours. It has a second program, with real calls in it (see `answers`)."""
 
-    __slots__ = ("_asking", "_calls", "_questions")
+    __slots__ = ("_asking",)
 
     def __init__(
         self,
         source: str,
         facts: Facts,
-        engine: cel.Env,
+        engine: Engine,
         program: cel.Expression,
         *,
         is_bool: bool,
         asking: cel.Expression,
-        calls: Calls,
     ) -> None:
         super().__init__(source, facts, engine, program, is_bool=is_bool)
         self._asking = asking
-        self._calls = calls
-        self._questions: dict[str, None] = {}
 
     def _evaluate(self, activation: Activation) -> cel.Value:
         bound = values(activation, own=self._own)
         bound.require(self._bytes)
-        answers: Answers | None = activation.common.get("answers")
-        if answers is None:
-            answers = activation.common["answers"] = Answers(activation.bindings.inventory)
-        for question in self._questions:
-            answers.find(question)
-        error = ""
+        engine = self._engine
+        native = engine.activation(activation, bound)
+        answers = engine.answers(activation)
+        error, question = "", None
         for _ in range(_ROUNDS):
-            value = _run(self._program, self._native_with(bound, answers))
-            error = self._error(value) or ""
-            if not error:
+            value = run(self._program, native)
+            said = self._error(value)
+            if said is None:
                 return value
-            question = missing(error)
-            if question is None or question in answers.table:
-                break
+            error, question = said, missing(said)
+            if question is None or (question in answers.table and bound.native_answers == len(answers.table)):
+                break  # an error of its own or of an answer that is none, perhaps one that hides a question
             answers.find(question)
-            self._remember(question)
-        known = set(answers.table)
-        again = self._calls.evaluate(self._asking, self._native_with(bound, answers), answers)
-        for question in answers.table.keys() - known:
-            self._remember(question)
+            engine.remember(question)
+            engine.renew(bound, answers)
+            native = bound.native
+        again = engine.evaluate_asking(self._asking, native, answers)
         if again is not None and self._error(again) is None:
             return again
-        raise FailedEvaluation(answers.reason if "Index error" in error and answers.reason else reason(error))
-
-    def _native_with(self, bound: Values, answers: Answers) -> cel.Activation:
-        if bound.native_answers is None or bound.native_answers[0] != len(answers.table):
-            native = self._engine.Activation({**bound.by_name, ANSWERS: answers.table})
-            bound.native_answers = (len(answers.table), native)
-        return bound.native_answers[1]
-
-    def _remember(self, question: str) -> None:
-        if len(question) <= _QUESTION_LENGTH:
-            if len(self._questions) >= _QUESTIONS:
-                self._questions.clear()
-            self._questions[question] = None
+        raise FailedEvaluation(answers.reasons.get(question or "") or reason(error))
 
 
-def _run(program: cel.Expression, native: cel.Activation) -> cel.Value:
+def run(program: cel.Expression, native: cel.Activation) -> cel.Value:
+    """Evaluate the program; its value may be an error. FailedEvaluation where the engine gives up."""
     try:
         return program.eval(native)
     except RuntimeError as error:
         raise FailedEvaluation(reason(str(error))) from None
+    except MemoryError:
+        raise FailedEvaluation("there is not enough memory for what it builds") from None
 
 
 def _kind(value: cel.Value) -> str:
-    return value.type().name().partition("<")[0].lower()
+    return str(value.type().name()).partition("<")[0].lower()
 
 
 def _plain(value: cel.Value) -> Any:

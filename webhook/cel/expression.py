@@ -7,6 +7,8 @@ VARIABLES: Final = ("object", "oldObject", "request", "namespaceObject", "variab
 # Kubernetes hands the two objects over as variables of their own and leaves them out of `request`.
 _OBJECTS: Final = frozenset({"object", "oldObject"})
 
+NO_FIELDS: Final = "a field was asked of a value that has none: null, a text, a number or a list"
+
 
 class InvalidExpression(ValueError):
     """The text is not an expression we accept. `line` and `column` count from 1 within the expression."""
@@ -31,7 +33,8 @@ class Limits:
     element, so the time grows with the square (1,000 elements: 20-30 ms; 9,000: 3 s). `nested_elements` bounds it
     where an expression has several of them or has one inside a loop.
     `loop_bytes` bounds the pod and the other variables together, as JSON, for an expression with loops, and
-    `heavy_loop_bytes` for one that searches or joins texts within a loop.
+    `heavy_loop_bytes` for one that searches or joins texts within a loop. `built_bytes` bounds what one evaluation can
+    build in texts and lists, by an estimate made when compiling.
     """
 
     expression_bytes: int = 4096
@@ -40,7 +43,8 @@ class Limits:
     elements: int = 1_000
     nested_elements: int = 128
     loop_bytes: int = 262_144
-    heavy_loop_bytes: int = 65_536
+    heavy_loop_bytes: int = 32_768
+    built_bytes: int = 67_108_864
 
 
 LIMITS: Final = Limits()

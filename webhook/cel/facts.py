@@ -6,18 +6,19 @@ on every turn. So a list under `map` or `filter` is given a greatest size, withi
 a greatest size of pod, by what it does in them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from webhook.cel import functions, tree
 from webhook.cel.expression import LIMITS, VARIABLES, InvalidExpression
+from webhook.cel.growth import greatest_input
 from webhook.cel.text import place
 
 TOO_LONG: Final = "@too_long"
 _RANGE: Final = "@range"
 # Their work grows with the size of what they are given, be it the pod's or a result of their own.
 _HEAVY: Final = frozenset(
-    [
+    (
         "_+_",
         "matches",
         "contains",
@@ -31,8 +32,17 @@ _HEAVY: Final = frozenset(
         "upperAscii",
         "reverse",
         "trim",
-    ]
+    )
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A literal regular expression, as the tree has it, and the place of its use."""
+
+    raw: bytes
+    line: int
+    column: int
 
 
 @dataclass(slots=True)
@@ -46,6 +56,8 @@ class Facts:
     loops: bool = False
     heavy_loops: bool = False
     asks: bool = False
+    growth: int | None = None
+    patterns: list[Pattern] = field(default_factory=list)
 
     @property
     def elements(self) -> int:
@@ -55,9 +67,10 @@ class Facts:
     @property
     def bytes(self) -> int | None:
         """How large the pod and the other variables may be together, as JSON; None when it does not matter."""
-        if not self.loops:
-            return None
-        return LIMITS.heavy_loop_bytes if self.heavy_loops else LIMITS.loop_bytes
+        bounds = [LIMITS.heavy_loop_bytes] * self.heavy_loops + [LIMITS.loop_bytes] * self.loops
+        if self.growth is not None:
+            bounds.append(self.growth)
+        return min(bounds, default=None)
 
 
 def study(source: str, root: tree.Message) -> Facts:
@@ -65,6 +78,12 @@ def study(source: str, root: tree.Message) -> Facts:
     checked = root.messages(2)[0]
     facts = Facts(set(), set())
     _Walk(source, checked, facts).visit(checked.messages(4)[0], in_loop=False)
+    facts.growth = greatest_input(checked.messages(4)[0], facts.elements)
+    if facts.growth == 0:
+        raise InvalidExpression(
+            f"it can build more than {LIMITS.built_bytes >> 20} MiB of texts and lists, whatever the pod: "
+            "texts that are doubled again and again, or replaced by longer ones"
+        )
     return facts
 
 
@@ -150,17 +169,24 @@ class _Walk:
             holder = target.message(tree.IDENT) if target else None
             if name == functions.WARM_NODES and (holder is None or holder.text(1) != "inventory"):
                 raise self._invalid("warmNodes() is a function of inventory: inventory.warmNodes(...)", node)
-        elif in_loop and name in _HEAVY:
+        elif name == "matches" and arguments:
+            raw = next((value for number, value in arguments[-1].fields if number == tree.CONST), None)
+            if isinstance(raw, bytes):
+                self._facts.patterns.append(Pattern(raw, *self._place(node)))
+        if in_loop and name in _HEAVY:
             first = arguments[0].message(tree.IDENT) if arguments else None
             # `map` and `filter` add to the list they build; that is counted by its elements.
             if first is None or first.text(1) != "@result":
                 self._facts.heavy_loops = True
 
     def _invalid(self, message: str, node: tree.Message) -> InvalidExpression:
+        return InvalidExpression(message, *self._place(node))
+
+    def _place(self, node: tree.Message) -> tuple[int, int]:
         info = next((v for n, v in self._checked.fields if n == 5 and isinstance(v, bytes)), b"")
         for number, position in tree.decode(info, "SourceInfo").fields:
             if number == 4 and isinstance(position, bytes):
                 entry = tree.decode(position, "Position")
                 if entry.number(1) == node.number(2):
-                    return InvalidExpression(message, *place(self._source, entry.number(2)))
-        return InvalidExpression(message)
+                    return place(self._source, entry.number(2))
+        return 1, 1

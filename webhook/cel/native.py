@@ -11,15 +11,20 @@ Version 0.1.3 has edges that could end the process or bend an answer; each is me
 
 from typing import Final
 
-from cel_expr_python import cel
-from cel_expr_python.ext import ext_bindings, ext_math, ext_optional, ext_strings
+from cel_expr_python import cel  # type: ignore[import-untyped] # its wheel has stubs but no py.typed
+from cel_expr_python.ext import (  # type: ignore[import-untyped] # the same
+    ext_bindings,
+    ext_math,
+    ext_optional,
+    ext_strings,
+)
 
 from webhook.cel import functions, text, tree
 from webhook.cel.answers import ANSWERS, ASK, replace_calls
 from webhook.cel.complaints import invalid, reason
-from webhook.cel.evaluation import AskingExpression, Calls, NativeExpression
+from webhook.cel.evaluation import AskingExpression, Engine, NativeExpression
 from webhook.cel.expression import VARIABLES, InvalidExpression
-from webhook.cel.facts import bound_lists, study
+from webhook.cel.facts import Pattern, bound_lists, study
 
 NAME: Final = "cel-expr-python"
 
@@ -39,8 +44,8 @@ class NativeEnvironment:
     name = NAME
 
     def __init__(self) -> None:
-        self._calls = Calls()
-        self._engine = cel.NewEnv(
+        self._engine = Engine()
+        self._engine.native = self._native = cel.NewEnv(
             variables=dict.fromkeys(VARIABLES, cel.Type.DYN),
             extensions=[
                 ext_strings.ExtStrings(),
@@ -48,20 +53,22 @@ class NativeEnvironment:
                 ext_bindings.ExtBindings(),
                 ext_math.ExtMath(),
             ],
-            functions=_declarations(self._calls),
+            functions=_declarations(self._engine),
         )
-        self._nothing = self._engine.Activation({**dict.fromkeys(VARIABLES), ANSWERS: {}})
+        self._nothing = self._native.Activation({**dict.fromkeys(VARIABLES), ANSWERS: {}})
 
     def compile(self, source: str) -> NativeExpression:
         """Return the compiled expression. InvalidExpression with line and column."""
         text.check(source)
         try:
-            checked = self._engine.compile(source)
+            checked = self._native.compile(source)
         except RuntimeError as error:
-            raise invalid(str(error)) from None
+            raise invalid(source, str(error)) from None
         data = checked.serialize()
         facts = study(source, tree.decode(data))
         kind = checked.return_type().name()
+        for pattern in facts.patterns:
+            self._require_pattern(pattern)
 
         def program(*, ask: bool) -> cel.Expression:
             root = bound_lists(replace_calls(tree.decode(data), ask=ask), facts.elements)
@@ -77,12 +84,18 @@ class NativeEnvironment:
             program(ask=False),
             is_bool=is_bool,
             asking=program(ask=True),
-            calls=self._calls,
         )
+
+    def _require_pattern(self, pattern: Pattern) -> None:
+        """InvalidExpression if a literal regular expression is none: better here than at every review."""
+        matches = tree.member(tree.string(""), "matches", tree.literal(pattern.raw))
+        value = self._program(tree.checked(matches)).eval(self._nothing)
+        if value.type().name() == "ERROR":
+            raise InvalidExpression(reason(value.value()), pattern.line, pattern.column)
 
     def _program(self, root: tree.Message) -> cel.Expression:
         """Return the tree as a program, planned here and now rather than within the first review."""
-        program = self._engine.deserialize(root.encode())
+        program = self._native.deserialize(root.encode())
         try:
             program.eval(self._nothing)
         except RuntimeError as error:
@@ -91,10 +104,10 @@ class NativeEnvironment:
         return program
 
 
-def _declarations(calls: Calls) -> list[cel.FunctionDecl]:
+def _declarations(engine: Engine) -> list[cel.FunctionDecl]:
     """Return our functions as the type checker shall know them; only the one for asking has an implementation."""
     overloads: dict[str, list[cel.Overload]] = {
-        ASK: [cel.Overload(ASK, cel.Type.DYN, [cel.Type.STRING], is_member=False, impl=calls.ask)]
+        ASK: [cel.Overload(ASK, cel.Type.DYN, [cel.Type.STRING], is_member=False, impl=engine.ask)]
     }
     for each in functions.SIGNATURES:
         identifier = "_".join((each.name, *each.parameters))

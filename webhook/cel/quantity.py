@@ -39,7 +39,8 @@ def parse(text: str) -> int:
     exponent = _exponent(text, rest) if binary is None else 0
     digits = int((whole + fraction) or "0") << (binary or 0)
     shift = exponent - len(fraction) + 9
-    nanos = digits * 10**shift if shift >= 0 else -(-digits // 10**-shift)
+    scale: int = 10 ** abs(shift)
+    nanos = digits * scale if shift >= 0 else -(-digits // scale)
     if binary is not None:
         nanos = min(nanos, MAX_INT64 * NANO)
     return -nanos if text[0] == "-" else nanos

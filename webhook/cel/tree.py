@@ -108,13 +108,24 @@ def call(function: str, *arguments: Message) -> Message:
 
 def member(target: Message, function: str, *arguments: Message) -> Message:
     """Return the call of a function on a target."""
-    parts = [(1, target), (2, function.encode()), *((3, each) for each in arguments)]
+    parts: list[tuple[int, int | bytes | Message]] = [(1, target), (2, function.encode())]
+    parts.extend((3, each) for each in arguments)
     return expression([(CALL, Message("Call", parts))])
 
 
 def string(value: str) -> Message:
     """Return a string literal."""
     return expression([(CONST, Message("Constant", [(6, value.encode())]))])
+
+
+def literal(raw: bytes) -> Message:
+    """Return a literal with this `Constant` message."""
+    return expression([(CONST, raw)])
+
+
+def checked(root: Message) -> Message:
+    """Return the expression as `Env.deserialize` takes it; without types, which the engine does not need."""
+    return Message("Any", [(1, b"type.googleapis.com/cel.expr.CheckedExpr"), (2, Message("CheckedExpr", [(4, root)]))])
 
 
 def integer(value: int) -> Message:

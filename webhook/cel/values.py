@@ -14,16 +14,17 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class Values:
-    """What the variables of one activation stand for, and what an engine has made of them (`native`)."""
+    """What the variables of one activation stand for, and what the engines have made of them."""
 
-    __slots__ = ("by_name", "native", "native_answers", "problem", "size")
+    __slots__ = ("by_name", "native", "native_answers", "problem", "pure", "size")
 
     def __init__(self, by_name: dict[str, Any], size: int, problem: str) -> None:
         self.by_name = by_name
         self.size = size
         self.problem = problem
         self.native: Any = None
-        self.native_answers: tuple[int, Any] | None = None
+        self.pure: Any = None
+        self.native_answers = 0  # how many answers `native` was made with
 
     def require(self, limit: int | None) -> None:
         """FailedEvaluation if they cannot be evaluated over, or have more than `limit` bytes as JSON."""
@@ -31,8 +32,8 @@ class Values:
             raise FailedEvaluation(self.problem)
         if limit is not None and self.size > limit:
             raise FailedEvaluation(
-                f"the pod and the other variables have {self.size:,} bytes as JSON; this expression, for the loops in it, "
-                f"is evaluated over at most {limit:,}"
+                f"the pod and the other variables have {self.size:,} bytes as JSON; "
+                f"this expression, for its loops or the texts it builds, is evaluated over at most {limit:,}"
             )
 
 
