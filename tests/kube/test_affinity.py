@@ -27,7 +27,7 @@ FIELDS = st.fixed_dictionaries(
         "values": st.lists(NAMES, max_size=2),
     }
 )
-ODD = st.sampled_from([None, [], {}, "x", 7, [None], ["x"]])
+ODD: st.SearchStrategy[Any] = st.sampled_from([None, [], {}, "x", 7, [None], ["x"]])
 TERMS = st.fixed_dictionaries(
     {},
     optional={

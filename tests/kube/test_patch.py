@@ -162,7 +162,7 @@ def test_apply_shares_what_it_does_not_change() -> None:
 
 def test_apply_does_not_edit_the_values_of_the_patch() -> None:
     value: Object = {"l": []}
-    changes = [{"op": "add", "path": "/x", "value": value}, {"op": "add", "path": "/x/l/0", "value": 1}]
+    changes: list[Object] = [{"op": "add", "path": "/x", "value": value}, {"op": "add", "path": "/x/l/0", "value": 1}]
     assert apply({}, changes) == {"x": {"l": [1]}}
     assert value == {"l": []}
 
@@ -198,7 +198,7 @@ def test_what_cannot_be_applied_says_why(operation: Any, reason: str) -> None:
 
 
 def test_a_refused_operation_forgets_the_container_at_hand() -> None:
-    changes = [
+    changes: list[Object] = [
         {"op": "add", "path": "/a/x", "value": 1},
         {"op": "replace", "path": "", "value": {"a": {}}},
         {"op": "add", "path": "/a/y", "value": 2},

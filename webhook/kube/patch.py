@@ -95,17 +95,13 @@ def _removal(path: str, index: int) -> Object:
 
 def _diff(before: Any, after: Any, path: str, operations: list[Object]) -> None:
     """Operations for two values at `path` that are not the same Python object."""
-    kind = type(before)
-    if kind is type(after):
-        if kind is dict:
-            _diff_objects(before, after, path, operations)
-            return
-        if kind is list:
-            _diff_lists(before, after, path, operations)
-            return
-        if before == after:
-            return
-    operations.append({"op": "replace", "path": path, "value": after})
+    kind = type(before) if type(before) is type(after) else None
+    if kind is dict:
+        _diff_objects(before, after, path, operations)
+    elif kind is list:
+        _diff_lists(before, after, path, operations)
+    elif kind is None or before != after:
+        operations.append({"op": "replace", "path": path, "value": after})
 
 
 def _diff_objects(before: Object, after: Object, path: str, operations: list[Object]) -> None:
@@ -148,13 +144,8 @@ def _diff_middles(before: list[Any], after: list[Any], start: int, path: str, op
             _diff_named((before, names), (after, wanted_names), start, path, operations)
             return
         break
-    if _is_subsequence(before, after):
-        position = 0
-        for index, wanted in enumerate(after):
-            if position < len(before) and equal(before[position], wanted):
-                position += 1
-            else:
-                operations.append(_addition(path, start + index, wanted))
+    if (strewn := _inserted(before, after)) is not None:
+        operations.extend(_addition(path, start + index, after[index]) for index in strewn)
         return
     paired = min(len(before), len(after))
     for index in range(paired):
@@ -194,14 +185,15 @@ def _diff_named(
             _diff(entry, wanted_entries[index], f"{path}/{start + index}", operations)
 
 
-def _is_subsequence(few: list[Any], many: list[Any]) -> bool:
-    if len(few) > len(many):
-        return False
-    position = 0
-    for entry in many:
+def _inserted(few: list[Any], many: list[Any]) -> list[int] | None:
+    """Which entries of `many` were put between those of `few`; None when it is not `few` with more between."""
+    position, indexes = 0, []
+    for index, entry in enumerate(many):
         if position < len(few) and equal(few[position], entry):
             position += 1
-    return position == len(few)
+        else:
+            indexes.append(index)
+    return indexes if position == len(few) else None
 
 
 class _Refused(ValueError):

@@ -278,8 +278,8 @@ def _limited(warnings: tuple[str, ...]) -> list[str]:
         return cleaned
     kept: list[str] = []
     room = _WARNINGS_RUNES
-    for text in cleaned:
-        short = text if len(text) <= _WARNING_RUNES else f"{text[: _WARNING_RUNES - 1]}…"
+    cut = (text if len(text) <= _WARNING_RUNES else f"{text[: _WARNING_RUNES - 1]}…" for text in cleaned)
+    for short in dict.fromkeys(cut):
         room -= len(short)
         if room < 0:
             break
