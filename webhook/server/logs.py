@@ -43,6 +43,9 @@ def configure_logging(form: Literal["json", "text"], level: str) -> Lines:
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     LOGGER.setLevel(level.upper())
+    # Nothing here shows the caller, thread or process of a line, and finding them costs as much as the line.
+    logging._srcfile = None  # noqa: SLF001  the way the logging documentation gives
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.raiseExceptions = False  # a log that cannot be written is no reason to write more to it
     return handler
 
