@@ -36,8 +36,8 @@ class Blindness(IntEnum):
 
 def of_policy(policy: Policy) -> Blindness:
     """How blind the conditions of a policy are, and the variables they may read."""
-    texts = [each.expression.source for each in (*policy.conditions, *policy.variables)]
-    return min(map(of_expression, texts), default=Blindness.BLIND)
+    expressions = [each.expression for each in policy.conditions] + [each.expression for each in policy.variables]
+    return min((of_expression(each.source) for each in expressions), default=Blindness.BLIND)
 
 
 def of_expression(text: str) -> Blindness:

@@ -71,7 +71,7 @@ def decode(data: bytes) -> Inventory:
         found = _snapshot.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _refuse_newer(data)
-        raise UnreadableSnapshot(f"not a snapshot: {error or type(error).__name__}") from error
+        raise UnreadableSnapshot(f"not a snapshot: {str(error) or type(error).__name__}") from error
     if found.schema != SCHEMA:
         raise _other_schema(found.schema)
     count = len(found.nodes)

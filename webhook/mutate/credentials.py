@@ -71,9 +71,9 @@ def _resolved(container: Object, entry: Object) -> Object:
     return _in_order(entry if expanded is None else {**entry, "value": expanded.replace("$", "$$")})
 
 
-def _in_order(value: Any) -> Any:
+def _in_order(entry: Object) -> Object:
     """A copy whose keys do not stand in the order that the review happened to have: equal reviews, equal bytes."""
-    return {key: _in_order(value[key]) for key in sorted(value)} if isinstance(value, dict) else value
+    return {key: _in_order(value) if isinstance(value := entry[key], dict) else value for key in sorted(entry)}
 
 
 def _lies_under(file: Any, directory: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -122,7 +121,7 @@ def _largest(pod: Object, wanting: Collection[str]) -> Object:
     return max(candidates, key=lambda container: (_asks(container, "memory"), _asks(container, "cpu")), default={})
 
 
-def _asks(container: Object, resource: str) -> Decimal | Fraction:
+def _asks(container: Object, resource: str) -> int | Fraction:
     resources = container.get("resources")
     for field in ("requests", "limits"):
         given = resources.get(field) if isinstance(resources, dict) else None
@@ -131,7 +130,7 @@ def _asks(container: Object, resource: str) -> Decimal | Fraction:
                 return parse_quantity(given[resource])
             except InvalidQuantity:
                 break
-    return Decimal(0)
+    return 0
 
 
 def _distinct(loads: Sequence[Load]) -> list[Load]:
