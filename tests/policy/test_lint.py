@@ -134,3 +134,65 @@ def test_severities_are_those_of_the_table() -> None:
     for text in CASES.values():
         for each in findings(text):
             assert each.severity == CODES[each.code][0]
+
+
+def condition(expression: str) -> list[Problem]:
+    return findings(edited(("'has(object.spec)'", json.dumps(expression))))
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("object.spec.containers.exists(c, object.spec.containers.exists(d, c.name != d.name))", ["W014"]),
+        ("object.spec.containers.exists(c, c.name == 'x')", []),
+        ("object.metadata.name == 'x'", ["W015"]),
+        ("has(object.metadata.name) && object.metadata.name == 'x'", []),
+        ("object.metadata.labels.app == 'x'", ["W015"]),
+        ("object.metadata.labels['app'] == 'x'", ["W015"]),
+        ("has(object.metadata.labels) && object.metadata.labels.app == 'x'", ["W015"]),
+        ("has(object.metadata.labels.app) && object.metadata.labels.app == 'x'", ["W015"]),
+        ("has(object.metadata.labels) && has(object.metadata.labels.app) && object.metadata.labels.app == 'x'", []),
+        ("has(object.metadata.labels) && 'app' in object.metadata.labels && object.metadata.labels.app == 'x'", []),
+        ("has(object.spec.volumes) && object.spec.volumes.exists(v, v.name == 'x')", []),
+        ("object.spec.containers.exists(c, c.args.exists(a, a == 'x'))", ["W015"]),
+        ("has(object.metadata.labels) && 'a/b' in object.metadata.labels && object.metadata.labels['a/b'] == 'x'", []),
+        ("object.spec.containers.exists(c, c.resources.limits['nvidia.com/gpu'] == '8')", ["W015"]),
+        ("object.spec.containers.all(c, has(c.resources.limits) && 'nvidia.com/gpu' in c.resources.limits)", []),
+        ("object.spec.restartPolicy == 'Always'", []),
+        ("object.spec.nodeSelectors.zone == 'x'", ["W016"]),
+        ("object.spec.containers.exists(c, c.comand == 'x')", ["W016"]),
+        ("object['spec']['nope'] == 1", ["W016"]),
+        ("object.spec.?nodeName.orValue('') == ''", ["W017"]),
+        ("request.userInfo.username == 'x'", []),
+    ],
+)
+def test_expressions(expression: str, expected: list[str]) -> None:
+    assert [each.code for each in condition(expression)] == expected
+
+
+def test_a_name_that_is_not_made_yet_is_said_so() -> None:
+    (finding,) = condition("!object.metadata.name.startsWith('jupyter-')")
+    assert finding.message == "object.metadata.name is missing from some pods, where this is an error"
+    assert "generateName" in finding.hint
+    assert (finding.line, finding.path) == (9, "spec.matchConditions[0].expression")
+
+
+def test_a_misspelt_field_of_a_pod_is_suggested() -> None:
+    (finding,) = condition("has(object.spec.nodeSelectr)")
+    assert (finding.code, finding.hint) == ("W016", 'did you mean "nodeSelector"?')
+
+
+def test_variables_and_sources_are_looked_at_too() -> None:
+    text = edited(
+        ("\"'s3://acme-' + request.namespace\"", "object.metadata.labels.bucket"),
+        ("{annotation: warmpod.dev/model}", "{expression: object.metadata.labels.model}"),
+    )
+    assert [each.path for each in findings(text)] == [
+        "spec.variables[0].expression",
+        "spec.models[0].source.expression",
+    ]
+
+
+def test_every_code_has_a_case() -> None:
+    shown = {told.split()[0] for case in EXPECTED.values() for told in case}
+    assert shown | {"W009", "W014", "W015", "W016", "W017"} == set(CODES)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from webhook.policy.allow import is_wide
 from webhook.policy.clash import Finding, clashes
+from webhook.policy.expression_lint import expression_findings
 from webhook.policy.model import Model, NodeCache, OnFailure, Origin, Placement, Policy, PolicySet
 from webhook.policy.problem import Problem, Severity
 
@@ -24,9 +25,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "W011": ("warning", "a hostPath cache without fallbackVolume"),
     "W012": ("warning", "placement by a cache that no other pod sees"),
     "W013": ("warning", "sourceVolume that no allowed source lies on"),
-    "W014": ("error", "CEL that only one engine can bound"),
+    "W014": ("error", "CEL with a loop that only one engine can stop"),
     "W015": ("warning", "CEL that errs on pods without an optional field"),
     "W016": ("warning", "CEL that reads a field no Pod has"),
+    "W017": ("warning", "CEL that only the default engine reads"),
 }
 """Every lint code, how severe it is, and its subject. Codes are never reused."""
 
@@ -136,4 +138,4 @@ def _unused(policy_set: PolicySet) -> Iterator[tuple[Origin, Finding]]:
             yield profile.origin, ("W006", "metadata.name", message, "remove it")
 
 
-_CHECKS: tuple[Callable[[Policy], Iterator[Finding]], ...] = (_require, _models, _nothing, _env)
+_CHECKS: tuple[Callable[[Policy], Iterator[Finding]], ...] = (_require, _models, _nothing, _env, expression_findings)
