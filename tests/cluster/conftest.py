@@ -59,6 +59,10 @@ def box(policies: Path) -> Iterator[Sandbox]:
     with Sandbox(policies=policies, nodes=nodes) as sandbox:
         yield sandbox
         sandbox.check()
+        complaints = [
+            line for line in sandbox.webhook.process.log.read_text().splitlines() if '"level":"error"' in line
+        ]
+        assert complaints == [], "the webhook failed on a pod; the API server admitted it, so the test saw only less"
 
 
 @pytest.fixture(scope="module")
