@@ -20,7 +20,8 @@ from webhook.kube.accelerator import Accelerators
 from webhook.kube.podsecurity import Level
 from webhook.kube.review import AdmissionRequest
 from webhook.policy.model import Mode, PolicySet
-from webhook.server.app import MAX_BODY, Budget, create_app
+from webhook.server.app import Budget, create_app
+from webhook.server.call import MAX_BODY
 from webhook.server.metrics import Metrics
 from webhook.server.record import Outcome, Record
 from webhook.server.sinks import Sinks, log_sink

@@ -7,7 +7,6 @@ goes wrong in us is caught here, counted, and answered allowed without a patch.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from webhook.kube import review
 from webhook.kube.review import AdmissionRequest, Answer, MalformedReview
 from webhook.policy.model import Mode
 from webhook.server import timeout
+from webhook.server.call import Refused, checked_length, read, refuse
 from webhook.server.logs import LOGGER
 from webhook.server.metrics import Metrics
 from webhook.server.record import Outcome, Record
@@ -33,12 +33,7 @@ FactsSource = Callable[[str, Mode], Facts]
 
 Decide = Callable[[AdmissionRequest, Facts], Decision]
 
-MAX_BODY = 7 * 1024 * 1024
-"""An UPDATE review holds two objects of 3 MiB; controller-runtime reads as much."""
-
-_MAX_DISCARDED = 16 * 1024 * 1024  # of a refused body: read so that the client sees our answer and not a reset
 _JSON = [(b"content-type", b"application/json")]
-_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +44,6 @@ class Budget:
     margin: float = 0.1
     shortest_read: float = 0.25
     """Given to the body even when no time is left, for without the review's uid there is no answer."""
-
-
-class _Refused(Exception):
-    """The call is answered with a 4xx; the text is for whoever sent it."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
 
 
 class _Uid(msgspec.Struct):
@@ -99,16 +85,16 @@ class Reviews:
         allowance = budget.longest if given is None else min(given, budget.longest)
         late_at = arrived + allowance - budget.margin
         try:
-            length = _checked_length(scope)
-            body = await _read(receive, length, max(late_at - time.monotonic(), budget.shortest_read))
+            length = checked_length(scope)
+            body = await read(receive, length, max(late_at - time.monotonic(), budget.shortest_read))
             if body is None:
                 return  # the client went away
             payload, record = self._answer(body, arrived, late_at)
-        except _Refused as refused:
+        except Refused as refused:
             self._metrics.refused[str(refused.status)] += 1
             if refused.status == 400:
                 self._metrics.reviews[Outcome.MALFORMED] += 1
-            await _refuse(scope, receive, send, refused)
+            await refuse(scope, receive, send, refused)
             return
         await send(
             {
@@ -133,13 +119,13 @@ class Reviews:
             payload = review.render(_to_answer(uid, decision))
             return payload, _record(request, decision, time.monotonic() - arrived)
         except MalformedReview as malformed:
-            raise _Refused(400, f"malformed AdmissionReview: {malformed}") from malformed
+            raise Refused(400, f"malformed AdmissionReview: {malformed}") from malformed
         except Exception as error:
             self._metrics.reviews[Outcome.ERROR] += 1
             LOGGER.exception("review failed", extra={"fields": {"uid": uid[:253]}, "throttled": True})
             uid = uid or _uid_of(body)
             if not uid:
-                raise _Refused(400, "the review could not be read, and it has no uid to answer to") from error
+                raise Refused(400, "the review could not be read, and it has no uid to answer to") from error
             return _allowed(uid, f"warmpod failed on this pod ({type(error).__name__}); it starts as it was sent"), None
 
 
@@ -157,79 +143,6 @@ def create_app(
         ],
         redirect_slashes=False,
     )
-
-
-def _checked_length(scope: Scope) -> int:
-    """The declared length of the body, 0 when none is declared."""
-    json, length = False, 0
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            json = value.partition(b";")[0].strip().lower() == b"application/json"
-            if not json:
-                break
-        elif name == b"content-length":
-            length = int(value) if value.isdigit() else 0
-        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise _Refused(415, "Content-Encoding is not taken; send the review as it is")
-    if not json:
-        raise _Refused(415, "Content-Type must be application/json")
-    if length > MAX_BODY:
-        raise _too_large()
-    return length
-
-
-async def _read(receive: Receive, length: int, seconds: float) -> bytes | None:
-    """The whole body, or None when the client left."""
-    try:
-        async with asyncio.timeout(seconds):
-            message = await receive()
-            first: bytes = message.get("body", b"")
-            if message["type"] == "http.request" and not message.get("more_body") and len(first) <= MAX_BODY:
-                return first
-            body = bytearray(first)
-            while message["type"] == "http.request":
-                if len(body) > MAX_BODY:
-                    raise _too_large()
-                if not message.get("more_body"):
-                    return bytes(body)
-                message = await receive()
-                body += message.get("body", b"")
-            return None
-    except TimeoutError:
-        raise _Refused(
-            408, f"the body did not arrive in time ({length or 'an unknown number of'} bytes declared)"
-        ) from None
-
-
-def _too_large() -> _Refused:
-    return _Refused(413, f"the review is larger than {MAX_BODY} bytes")
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send, refused: _Refused) -> None:
-    whole = refused.status == 400 or await _discard(scope, receive, refused)
-    text = f"{refused.reason}\n".encode("utf-8", "backslashreplace")
-    headers = [_TEXT, (b"content-length", b"%d" % len(text))]
-    if not whole:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    await send({"type": "http.response.body", "body": text})
-
-
-async def _discard(scope: Scope, receive: Receive, refused: _Refused) -> bool:
-    """Read what is left of a refused body and keep nothing; True when its end was reached."""
-    if refused.status == 408 or any(name == b"expect" for name, _ in scope["headers"]):
-        return False
-    left = _MAX_DISCARDED
-    try:
-        async with asyncio.timeout(2.0):
-            while left > 0:
-                message = await receive()
-                if message["type"] != "http.request" or not message.get("more_body"):
-                    return True
-                left -= len(message.get("body", b""))
-    except TimeoutError:
-        pass
-    return False
 
 
 def _to_answer(uid: str, decision: Decision) -> Answer:
