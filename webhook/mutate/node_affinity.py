@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,19 +26,9 @@ class Wish:
         return {"key": self.label, "operator": "In", "values": [names.NODE_LABEL_WARM]}
 
 
-def require(pod: Object, wishes: Iterable[Wish]) -> Object:
-    """The pod bound to nodes that are warm for all of these. It may run on no node it could not run on before."""
-    for wish in wishes:
-        pod = affinity.require(pod, wish.requirement)
-    return pod
-
-
-def chosen(pod: Object, wishes: Sequence[Wish]) -> list[Wish]:
-    """The wishes that become preferred terms: the most worth, as many as there is room for besides those there are."""
-    there = preferred_labels(pod)
-    room = max(MAX_PREFERRED - len(there), 0)
-    new = {wish.label: wish for wish in wishes if wish.label not in there}
-    return sorted(new.values(), key=lambda wish: (-wish.seconds, wish.label))[:room]
+def require(pod: Object, wish: Wish) -> Object:
+    """The pod bound to nodes that are warm for this. It may run on no node it could not run on before."""
+    return affinity.require(pod, wish.requirement)
 
 
 def prefer(pod: Object, wishes: Sequence[Wish]) -> Object:

@@ -65,34 +65,41 @@ def weigh(
 
 def settle(pod: Object, candidates: Sequence[Candidate]) -> tuple[Object, float]:
     """The pod with the terms that its candidates earn, and the seconds that the new ones save."""
-    required = {c.artifact.label: c for c in reversed(candidates) if c.placement is Placement.REQUIRE}
-    saved = 0.0
-    for candidate in dict.fromkeys(required[c.artifact.label] for c in candidates if c.artifact.label in required):
-        before, pod = pod, node_affinity.require(pod, [candidate.wish])
-        if pod is before:
-            candidate.account.do(Part.PLACEMENT, f"requires nodes that hold {candidate.artifact.name} already")
-        else:
-            saved += candidate.seconds
-            candidate.account.do(
-                Part.PLACEMENT, f"requires {_count(candidate)} that hold {candidate.artifact.name}{_worth(candidate)}"
-            )
-    preferred = {c.artifact.label: c for c in reversed(candidates) if c.artifact.label not in required}
-    there = frozenset(node_affinity.preferred_labels(pod))
-    new = node_affinity.chosen(pod, [c.wish for c in preferred.values()])
-    chosen = {wish.label for wish in new}
+    # One speaks for each label: the first that requires it, else the first.
+    speakers: dict[str, Candidate] = {}
     for candidate in candidates:
-        label, name = candidate.artifact.label, candidate.artifact.name
-        if preferred.get(label) is not candidate:
-            if required.get(label) is not candidate:
-                candidate.account.do(Part.PLACEMENT, f"shares the term for {name} with an earlier policy")
-        elif label in chosen:
-            saved += candidate.seconds
-            candidate.account.do(Part.PLACEMENT, f"prefers {_count(candidate)} that hold {name}{_worth(candidate)}")
+        other = speakers.setdefault(candidate.artifact.label, candidate)
+        if other.placement is not Placement.REQUIRE and candidate.placement is Placement.REQUIRE:
+            speakers[candidate.artifact.label] = candidate
+    there = node_affinity.preferred_labels(pod)
+    saved, new = 0.0, []
+    for label, candidate in speakers.items():
+        name, account = candidate.artifact.name, candidate.account
+        if candidate.placement is Placement.REQUIRE:
+            before, pod = pod, node_affinity.require(pod, candidate.wish)
+            if pod is before:
+                account.do(Part.PLACEMENT, f"requires nodes that hold {name} already")
+            else:
+                saved += candidate.seconds
+                account.do(Part.PLACEMENT, f"requires {_count(candidate)} that hold {name}{_worth(candidate)}")
         elif label in there:
-            candidate.account.do(Part.PLACEMENT, f"prefers nodes that hold {name} already")
+            account.do(Part.PLACEMENT, f"prefers nodes that hold {name} already")
         else:
-            candidate.account.leave(f"{name}: a pod gets {node_affinity.MAX_PREFERRED} terms, others save more")
-    return node_affinity.prefer(pod, new), saved
+            new.append(candidate)
+    new.sort(key=lambda candidate: (-candidate.seconds, candidate.artifact.label))
+    room = max(node_affinity.MAX_PREFERRED - len(there), 0)
+    for candidate in new[:room]:
+        saved += candidate.seconds
+        told = f"prefers {_count(candidate)} that hold {candidate.artifact.name}{_worth(candidate)}"
+        candidate.account.do(Part.PLACEMENT, told)
+    for candidate in new[room:]:
+        most = node_affinity.MAX_PREFERRED
+        candidate.account.leave(f"{candidate.artifact.name}: a pod gets {most} terms, others save more")
+    for candidate in candidates:
+        if speakers[candidate.artifact.label] is not candidate:
+            told = f"shares the term for {candidate.artifact.name} with another policy"
+            candidate.account.do(Part.PLACEMENT, told)
+    return node_affinity.prefer(pod, [candidate.wish for candidate in new[:room]]), saved
 
 
 def _count(candidate: Candidate) -> str:
