@@ -55,8 +55,8 @@ def play(progress: Progress, assets: Path | None) -> scene.Outcome:
                 would_patch=would_patch,
                 node=after["spec"]["nodeName"],
                 patch=_operations(enforced),
-                seconds_saved=decision.get("secondsSaved", 0.0),
-                webhook_milliseconds=decision.get("durationMilliseconds", 0.0),
+                seconds_saved=decision["secondsSaved"],
+                webhook_milliseconds=decision["durationMilliseconds"],
                 before=_stored(before),
                 after=_stored(after),
             )

@@ -69,8 +69,8 @@ def _scenes(webhook: install.Webhook, authority: Pair, policies: Path, stock: Pa
         would_patch=would_patch,
         node=None,
         patch=operations,
-        seconds_saved=decision.get("secondsSaved", 0.0),
-        webhook_milliseconds=decision.get("durationMilliseconds", 0.0),
+        seconds_saved=decision["secondsSaved"],
+        webhook_milliseconds=decision["durationMilliseconds"],
         before=sent,
         after=patch.apply(sent, operations),
     )

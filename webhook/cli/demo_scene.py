@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from webhook.cli import shipped
 from webhook.cli.documents import read_file
+from webhook.cli.errors import CouldNotRun
 from webhook.kube import Object, names
 from webhook.kube.workload import pods_of
 from webhook.sandbox.nodes import PretendModel, PretendNode
@@ -24,6 +25,7 @@ NODES: Final = ("gpu-1", "gpu-2", "gpu-3", "gpu-4")
 WARM_NODES: Final = ("gpu-2", "gpu-4")
 DEPLOYMENT: Final = Path(__file__).with_name("examples") / "vllm.yaml"
 APP: Final = "vllm-llama"
+_LOG_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +106,20 @@ def pod() -> Object:
 
 
 def last_decision(log: Path, outcome: str) -> dict[str, Any]:
-    """The webhook's last log line about a decision of this outcome in our namespace; empty when there is none."""
-    lines: Sequence[str] = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    for line in reversed(lines):
+    """The webhook's last log line about a decision of this outcome in our namespace.
+
+    It is written after the answer is sent, so it is waited for. Raises CouldNotRun when it does not come.
+    """
+    deadline = time.monotonic() + _LOG_SECONDS
+    while not (found := _logged(log, outcome)):
+        if time.monotonic() > deadline:
+            raise CouldNotRun(f"{log}: the webhook logged no decision {outcome!r} in {_LOG_SECONDS:.0f} s")
+        time.sleep(0.05)
+    return found
+
+
+def _logged(log: Path, outcome: str) -> dict[str, Any]:
+    for line in reversed(log.read_text(encoding="utf-8", errors="replace").splitlines()):
         try:
             entry = json.loads(line)
         except ValueError:

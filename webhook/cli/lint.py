@@ -11,7 +11,7 @@ from webhook.cli.options import option
 
 
 @click.command()
-@click.argument("directory", metavar="DIR", envvar="WARMPOD_DIR")
+@click.argument("directory", metavar="DIR")
 @option("--output", type=click.Choice(["table", "json"]), default="table", help="Lines for people, JSON for scripts.")
 @click.pass_context
 def command(ctx: click.Context, *, directory: str, output: str) -> None:
@@ -31,8 +31,8 @@ def command(ctx: click.Context, *, directory: str, output: str) -> None:
     except NoPolicies as error:
         if output == "json":
             render.show(render.json_text({"problems": []}))
-        error.exit_code = ExitCode.NOTHING_TO_DO
-        raise
+        say("note", error.message)
+        ctx.exit(ExitCode.NOTHING_TO_DO)
     problems = sorted(
         {*policies.problems, *lint(policies)}, key=lambda each: (each.file, each.line, each.column, each.code)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,14 +67,25 @@ def previews(
 
 def _namespaces(documents: list[Document]) -> dict[str, Mapping[str, str]]:
     found: dict[str, Mapping[str, str]] = {}
-    for content in (document.content for document in documents):
-        if isinstance(content, dict) and content.get("kind") == "Namespace":
+    for content in _objects(document.content for document in documents):
+        if content.get("kind") == "Namespace":
             metadata = content.get("metadata")
             if isinstance(metadata, dict) and isinstance(metadata.get("name"), str):
                 labels = metadata.get("labels")
                 pairs = labels.items() if isinstance(labels, dict) else ()
                 found[metadata["name"]] = {key: value for key, value in pairs if isinstance(value, str)}
     return found
+
+
+def _objects(contents: Iterable[Any]) -> Iterator[Object]:
+    """The objects of documents, those of a List one by one."""
+    for content in contents:
+        if isinstance(content, dict):
+            yield content
+            members = content.get("items")
+            content = members if isinstance(members, list) else []  # noqa: PLW2901 - a List is read as its members
+        if isinstance(content, list):
+            yield from (member for member in content if isinstance(member, dict))
 
 
 def _kind_of(value: Any) -> str:

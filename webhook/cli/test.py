@@ -9,7 +9,7 @@ from webhook.cli.options import option
 
 
 @click.command()
-@click.argument("directories", metavar="DIR...", nargs=-1, required=True, envvar="WARMPOD_DIR")
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
 @option(
     "--update",
     is_flag=True,

@@ -114,13 +114,14 @@ class _Builder:
 class _Open:
     """A mapping or sequence whose end has not been seen."""
 
-    __slots__ = ("event", "key", "merges", "nodes_before", "value")
+    __slots__ = ("event", "key", "merges", "merging", "nodes_before", "value")
 
     def __init__(self, value: Any, event: Any, nodes_before: int) -> None:
         self.value = value
         self.event = event
         self.nodes_before = nodes_before
         self.key: str | None = None
+        self.merging = False
         self.merges: list[dict[str, Any]] = []
 
     def add(self, value: Any, event: Any) -> None:
@@ -128,9 +129,10 @@ class _Open:
             self.value.append(value)
         elif self.key is None:
             self.key = _key(value, event)
+            self.merging = self.key == "<<" and isinstance(event, yaml.ScalarEvent) and bool(event.implicit[0])
             if self.key in self.value:
                 raise _refused(f"the key {self.key!r} stands twice in one mapping", event)
-        elif self.key == "<<":
+        elif self.merging:
             sources = value if isinstance(value, list) else [value]
             if not all(isinstance(source, dict) for source in sources):
                 raise _refused("<< merges a mapping or a list of mappings", event)
