@@ -119,13 +119,15 @@ class Reviews:
             payload = review.render(_to_answer(uid, decision))
             return payload, _record(request, decision, time.monotonic() - arrived)
         except MalformedReview as malformed:
-            raise Refused(400, f"malformed AdmissionReview: {malformed}") from malformed
+            raise Refused(400, f"malformed AdmissionReview: {malformed}", ended=True) from malformed
         except Exception as error:
             self._metrics.reviews[Outcome.ERROR] += 1
             LOGGER.exception("review failed", extra={"fields": {"uid": uid[:253]}, "throttled": True})
             uid = uid or _uid_of(body)
             if not uid:
-                raise Refused(400, "the review could not be read, and it has no uid to answer to") from error
+                raise Refused(
+                    400, "the review could not be read, and it has no uid to answer to", ended=True
+                ) from error
             return _allowed(uid, f"warmpod failed on this pod ({type(error).__name__}); it starts as it was sent"), None
 
 

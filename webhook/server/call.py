@@ -14,12 +14,13 @@ _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 class Refused(Exception):
-    """The call is answered with a 4xx; the text is for whoever sent it."""
+    """The call is answered with a 4xx; the text is for whoever sent it. `ended` when its body was read to the end."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, *, ended: bool = False) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
+        self.ended = ended
 
 
 def checked_length(scope: Scope) -> int:
@@ -52,7 +53,7 @@ async def read(receive: Receive, length: int, seconds: float) -> bytes | None:
             body = bytearray(first)
             while message["type"] == "http.request":
                 if len(body) > MAX_BODY:
-                    raise _too_large()
+                    raise _too_large(ended=not message.get("more_body"))
                 if not message.get("more_body"):
                     return bytes(body)
                 message = await receive()
@@ -64,13 +65,13 @@ async def read(receive: Receive, length: int, seconds: float) -> bytes | None:
         ) from None
 
 
-def _too_large() -> Refused:
-    return Refused(413, f"the review is larger than {MAX_BODY} bytes")
+def _too_large(*, ended: bool = False) -> Refused:
+    return Refused(413, f"the review is larger than {MAX_BODY} bytes", ended=ended)
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, refused: Refused) -> None:
     """Answer a refused call, once what is left of its body was read away or its connection is to be closed."""
-    whole = refused.status == 400 or await _discard(scope, receive, refused)
+    whole = refused.ended or await _discard(scope, receive, refused)
     text = f"{refused.reason}\n".encode("utf-8", "backslashreplace")
     headers = [_TEXT, (b"content-length", b"%d" % len(text))]
     if not whole:
