@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _DIRECTORY = option(
-    "--dir", "directory", type=_PATH, metavar="DIR", twin="WARMPOD_SANDBOX_DIR",
+    "--dir", "directory", type=_PATH, metavar="DIR",
     help="Where the sandbox keeps kubeconfig and logs. Default: sandbox in Warmpod's cache.",
 )  # fmt: skip
 _ASSETS = option(
@@ -105,7 +105,7 @@ def up(
             if mode != "Enforce":
                 label(box, mode)
             click.echo(f"export KUBECONFIG={shlex.quote(str(box.kubeconfig))}")
-            _introduce(box, policies, image)
+            _introduce(box, policies, image, directory)
             while True:
                 time.sleep(CHECK_SECONDS)
                 box.check()
@@ -166,17 +166,27 @@ def label(box: Sandbox, mode: str) -> None:
     box.kubectl("label", "namespace", "default", f"{names.LABEL_NAMESPACE_MODE}={mode}", "--overwrite")
 
 
-def _introduce(box: Sandbox, policies: Path, image: str) -> None:
+def _introduce(box: Sandbox, policies: Path, image: str, directory: Path | None) -> None:
+    from importlib import resources
+
+    from webhook.kube import names
+
     warm = [node.name for node in box.nodes if node.images]
+    kubectl = " ".join(
+        ["warmpod sandbox kubectl", *(["--dir", shlex.quote(str(directory))] if directory else []), "--"]
+    )
+    example = resources.files("webhook.cli") / "examples" / "vllm.yaml"
+    audit = f"{names.LABEL_NAMESPACE_MODE}=Audit"
     lines = [
         "",
         f"{len(box.nodes)} GPU nodes; {', '.join(warm) or 'none'} hold{'s' if len(warm) == 1 else ''} {image}.",
-        f"Policies: {policies} (edit them: the webhook follows). Logs: {box.logs}",
+        f"Policies: {policies}; edit them, the webhook follows.",
+        f"Logs: {box.logs}",
         "",
-        "Copy the export line into another terminal, or put `warmpod sandbox` before kubectl, and try:",
-        "  kubectl apply -f YOUR-DEPLOYMENT.yaml && kubectl get pods -o wide   # a GPU pod comes out warm",
-        "  kubectl apply -f YOUR-DEPLOYMENT.yaml --dry-run=server -o yaml      # see it without creating it",
-        "  kubectl label namespace default warmpod.dev/mode=Audit              # compute everything, change nothing",
+        "Copy the export line into another terminal for your own kubectl, or use ours. Try:",
+        f"  {kubectl} apply -f {shlex.quote(str(example))}      # a vLLM server, to be made warm",
+        f"  {kubectl} get pods -o wide      # the node it got; -o yaml shows what was added",
+        f"  {kubectl} label namespace default {audit}      # from now on compute, change nothing",
         "",
         "Ctrl-C ends it all.",
     ]
