@@ -276,3 +276,9 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=5,
 )
+
+
+def test_what_a_message_quotes_stays_on_one_line() -> None:
+    text = edited([("{emptyDir: {}}", '{"a\\n\\e[31m": {}}')])
+    (problem,) = [each for each in parsed(text).problems if each.code == "P017"]
+    assert str(problem).isprintable()

@@ -18,6 +18,7 @@ Draft202012Validator: Any = import_module("jsonschema").Draft202012Validator
 
 HERE = Path(__file__).parent
 DESIGN = (HERE / "design.yaml").read_text()  # the example of the design
+PAGE = (HERE.parents[1] / "docs" / "policies.md").read_text()
 
 
 def documents(text: str) -> list[Any]:
@@ -77,3 +78,23 @@ def test_every_field_is_described() -> None:
         return here + [name for key, each in schema.items() for name in undescribed(each, f"{path}.{key}")]
 
     assert undescribed(json_schema()) == []
+
+
+def rows(schema: Any, name: str, prefix: str = "") -> list[tuple[str, str]]:
+    """Every field of a kind by path, with its description."""
+    found = []
+    for field, each in schema["$defs"][name]["properties"].items():
+        found.append((f"{prefix}{field}", each["description"].replace("|", "\\|")))
+        text = json.dumps(each)
+        if "#/$defs/" in text:
+            inner = text.partition("#/$defs/")[2].partition('"')[0]
+            found += rows(schema, inner, f"{prefix}{field}{'[]' if each.get('type') == 'array' else ''}.")
+    return found
+
+
+@pytest.mark.parametrize("kind", ["WarmPolicy", "NodeCache", "ClientProfile"])
+def test_the_reference_page_says_what_the_schema_says(kind: str) -> None:
+    section = PAGE.split(f"\n## {kind}\n")[1].split("\n## ")[0]
+    told = [line.split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    expected = [row for row in rows(json_schema(), f"{kind}Document") if row[0] not in {"apiVersion", "kind"}]
+    assert [(each[0].strip("| `"), each[-1].removesuffix(" |")) for each in told] == expected

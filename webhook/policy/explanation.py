@@ -16,6 +16,7 @@ from webhook.policy.yaml_tree import Document, Node
 
 _KEY = "[key]"  # how pydantic marks an error of a mapping's key
 _QUOTED = re.compile(r"'([^']*)'")
+_LONGEST = 500  # characters of a message, which may quote the document
 _WANTED = {
     "string_type": "a string",
     "bool_type": "true or false",
@@ -130,7 +131,8 @@ def _problem(at: Path, fault: Finding, document: Document) -> Problem:
         line, column = key
     elif fault.within is not None:
         line, column = within(node, *fault.within)
-    return Problem(fault.code, "error", document.file, line, column, path(at), fault.message, fault.hint)
+    message, hint = shown(fault.message, _LONGEST), shown(fault.hint, _LONGEST)
+    return Problem(fault.code, "error", document.file, line, column, path(at), message, hint)
 
 
 def path(at: Path) -> str:

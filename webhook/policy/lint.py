@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from webhook.policy.allow import is_wide
 from webhook.policy.clash import Finding, clashes
 from webhook.policy.expression_lint import expression_findings
+from webhook.policy.legibility import shown
 from webhook.policy.model import Model, NodeCache, OnFailure, Origin, Placement, Policy, PolicySet
 from webhook.policy.problem import Problem, Severity
 
@@ -54,7 +55,7 @@ def lint(policy_set: PolicySet) -> list[Problem]:
 
 def _problem(origin: Origin, finding: Finding) -> Problem:
     code, path, message, hint = finding
-    return Problem(code, CODES[code][0], origin.file, *origin.at(path), path, message, hint)
+    return Problem(code, CODES[code][0], origin.file, *origin.at(path), path, shown(message, 500), hint)
 
 
 def _require(policy: Policy) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from webhook.cel import Activation, FailedEvaluation
@@ -75,13 +76,18 @@ _NAMESPACE_UNKNOWN = Match("skipped", "namespaceSelector: the namespace's labels
 _MATCHED = Match("matched", "matched")
 
 
+@lru_cache(maxsize=1024)
+def _requests_none(patterns: tuple[str, ...]) -> Match:
+    return Match("skipped", f"no container requests {' or '.join(patterns)}")
+
+
 def match(policy: Policy, subject: Subject) -> Match:
     """Return whether the policy is for the pod. Never raises; modes and the skip annotation are the caller's."""
     accelerators = policy.accelerators
     if not subject.requests(subject.accelerators if accelerators is None else accelerators):
         if accelerators is None:
             return _NO_ACCELERATOR
-        return Match("skipped", f"no container requests {' or '.join(policy.accelerator_patterns)}")
+        return _requests_none(policy.accelerator_patterns)
     if policy.object_selector is not None and not policy.object_selector.matches(subject.labels):
         return _OBJECT_SELECTOR
     if policy.namespace_selector is not None:
