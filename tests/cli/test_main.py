@@ -106,6 +106,16 @@ def test_an_error_of_the_system_names_the_file(monkeypatch: pytest.MonkeyPatch) 
     assert (result.exit_code, result.stderr) == (2, "error: /etc/shadow: Permission denied\n")
 
 
+def test_an_interrupt_is_neither_a_finding_nor_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(frame.Commands, "get_command", lambda *_: interrupted)
+    result = CliRunner().invoke(main, ["demo"])
+    assert (result.exit_code, result.output) == (130, "")
+
+
 def test_twins_stand_in_for_options() -> None:
     done = run(
         "preview", WARMPOD_FILE="webhook/cli/examples/vllm.yaml", WARMPOD_POLICIES="policies", WARMPOD_OUTPUT="json"

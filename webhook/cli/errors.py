@@ -17,6 +17,7 @@ class ExitCode(IntEnum):
     FINDINGS = 1
     COULD_NOT_RUN = 2
     NOTHING_TO_DO = 3
+    INTERRUPTED = 130
 
 
 class CouldNotRun(click.ClickException):

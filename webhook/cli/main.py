@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from webhook import __version__
-from webhook.cli.errors import CouldNotRun, colour_wanted
+from webhook.cli.errors import CouldNotRun, ExitCode, colour_wanted
 from webhook.cli.options import option
 
 #: name -> (where the click command is, one line for `warmpod --help`).
@@ -75,6 +75,9 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except KeyboardInterrupt:
+            # As shells count it; click would answer 1, which says that there are findings.
+            return ctx.exit(ExitCode.INTERRUPTED)
         except OSError as error:
             if ctx.params.get("debug"):
                 raise
