@@ -160,7 +160,9 @@ def _init_containers(restricted: bool) -> st.SearchStrategy[list[Object]]:
         {"name": "istio-proxy", "image": "istio", "restartPolicy": "Always", **clean},
         {"name": "prepare", "image": "busybox", "resources": {"requests": {"cpu": "32", "memory": "256Gi"}}, **clean},
     )
-    foreign = st.one_of(st.just([]), st.just([]), st.lists(_foreign_hydrate(restricted), min_size=1, max_size=1))
+    foreign: st.SearchStrategy[list[Object]] = st.one_of(
+        st.just([]), st.just([]), st.lists(_foreign_hydrate(restricted), min_size=1, max_size=1)
+    )
     return st.builds(lambda some, more: [*some, *more], subset(known, 3), foreign)
 
 

@@ -353,7 +353,7 @@ def test_the_order_of_keys_is_nothing(pod: Object, given_facts: Facts, random: A
 @settings(max_examples=300)
 @given(strategies.broken_pods(), facts())
 def test_no_pod_is_too_broken(pod: Object, given_facts: Facts) -> None:
-    decision = admit(builders.request(pod) if isinstance(pod, dict) else pod, given_facts)
+    decision = admit(builders.request(pod), given_facts)
     assert decision.allowed
     assert patch.apply(pod, decision.patch) == (decision.pod if decision.patch else pod)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook.admission.decision import Settings
 from webhook.admission.recipe import Recipe, recipe
@@ -24,8 +24,7 @@ from webhook.policy.model import Model, Placement, Policy, Tenancy
 _MAX_TOLD = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Matched:
+class Matched(NamedTuple):
     """A policy that matched, and the values of its variables."""
 
     policy: Policy
@@ -54,8 +53,7 @@ class Scene:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Folded:
+class Folded(NamedTuple):
     """What came of it: the very pod that went in where nothing changed. `paths` are those that redirects may name."""
 
     pod: Object
@@ -119,7 +117,8 @@ def _load(pod: Object, each: Matched, model: Model, scene: Scene, account: Accou
     if not containers:
         return without(f"no container is named {' or '.join(sorted(wanted))}" if wanted else "no container mounts it")
     targets = tuple(container["name"] for container in containers)
-    source = resolve(model, pod, containers, scene.activation.with_variables(each.variables))
+    activation = scene.activation.with_variables(each.variables) if each.variables else scene.activation
+    source = resolve(model, pod, containers, activation)
     if isinstance(source, NoSource):
         recovered = recover(model, pod, targets, site)
         if recovered is None:

@@ -8,8 +8,7 @@ what both pods share is the same object.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook.kube import Object, affinity, names, patch, podsecurity
 from webhook.kube import pod as pods
@@ -25,8 +24,7 @@ _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A pod as sent, as wanted, and the patch between them. `paths` are those that a redirect may have written."""
 
     sent: Object

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,8 +22,7 @@ _MAX_ARGUMENT = 4096
 _NAMESPACE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(NamedTuple):
     """Where a pod is being admitted: its namespace, what PodSecurity allows there, and which image hydrates."""
 
     namespace: str
@@ -36,8 +35,7 @@ class Site:
         return 0 < len(self.namespace) <= 63 and _NAMESPACE_CHARACTERS.issuperset(self.namespace)
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """One resolved model. `targets` are the containers that mount it; `account` is its policy's.
 
     `root` is the directory of a shared cache that is this pod's to use, empty where the whole volume is the pod's;

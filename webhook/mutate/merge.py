@@ -33,31 +33,29 @@ def named(entries: list[Any], name: str) -> Object | None:
 
 
 def is_sound(pod: Object) -> bool:
-    """Tell whether the lists we add to are lists of objects, as in every pod that the API server has decoded."""
+    """Tell whether the lists we add to are lists of named objects, as in every pod that the API server has decoded."""
     spec, metadata = pod.get("spec"), pod.get("metadata")
-    if not isinstance(spec, dict) or not isinstance(metadata, dict) or not _is_objects(spec.get("containers")):
+    if type(spec) is not dict or type(metadata) is not dict or not _are_named(spec.get("containers")):
         return False
-    annotations = metadata.get("annotations")
-    if not (annotations is None or isinstance(annotations, dict)):
+    if type(metadata.get("annotations", {})) is not dict and metadata["annotations"] is not None:
         return False
-    if not (_is_objects(spec.get("initContainers")) and _is_objects(spec.get("volumes"))):
+    if not (_are_named(spec.get("initContainers")) and _are_named(spec.get("volumes"))):
         return False
     for field in _CONTAINER_LISTS:
         for container in spec.get(field) or ():
             for inner in ("args", "command"):
                 if type(container.get(inner, [])) is not list and container[inner] is not None:
                     return False
-            if not (_is_objects(container.get("env")) and _is_objects(container.get("volumeMounts"))):
+            mounts = container.get("volumeMounts")
+            if not (_are_named(container.get("env")) and _are_named(mounts) and _are_named(mounts, "mountPath")):
                 return False
     return True
 
 
-def _is_objects(found: Any) -> bool:
+def _are_named(found: Any, key: str = "name") -> bool:
     if found is None:
         return True
-    if type(found) is not list:
-        return False
-    return all(type(entry) is dict for entry in found)
+    return type(found) is list and all(type(entry) is dict and type(entry.get(key)) is str for entry in found)
 
 
 def covers(existing: Any, wanted: Any, key: str = "") -> bool:

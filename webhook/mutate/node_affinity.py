@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook.kube import Object, affinity, names
 from webhook.mutate import cost
@@ -13,8 +12,7 @@ MAX_PREFERRED = 2
 """Preferred terms of ours on one pod. Karpenter tries to satisfy each before it gives one up, at a price in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """That a pod start where an artifact is: the label its warm nodes carry, and the seconds it saves there."""
 
     label: str

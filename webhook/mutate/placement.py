@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from webhook.inventory.model import Artifact, Inventory
 from webhook.kube import Object
@@ -14,8 +14,7 @@ from webhook.mutate.node_affinity import Wish
 from webhook.policy.model import Placement
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An artifact that some nodes hold. `warm` of `nodes` candidates do; `account` is its policy's."""
 
     artifact: Artifact

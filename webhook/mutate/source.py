@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from webhook.cel import Activation, FailedEvaluation
 from webhook.kube import Object
@@ -15,16 +14,14 @@ from webhook.policy.model import Model, SourceRule
 _SHOWN = 120
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A source in its canonical spelling, and as it was written."""
 
     canonical: str
     written: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoSource:
+class NoSource(NamedTuple):
     """Why there is none. `refused` when the pod named one that the policy does not allow."""
 
     reason: str
@@ -48,6 +45,8 @@ def resolve(model: Model, pod: Object, targets: Iterable[Object], activation: Ac
 def shown(text: str) -> str:
     """Text that others wrote, quoted, on one line, and no longer than a reader wants."""
     clipped = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    if clipped.isprintable() and '"' not in clipped and "\\" not in clipped:
+        return f'"{clipped}"'
     return '"' + "".join(c if c.isprintable() and c not in '"\\' else _escaped(c) for c in clipped) + '"'
 
 
