@@ -35,9 +35,10 @@ def invalid(source: str, message: str) -> InvalidExpression:
     if placed is None:
         return InvalidExpression(reason(message))
     line, column, said = placed
-    lines = source.split("\n")
-    is_call = line <= len(lines) and lines[line - 1][column - 1 : column] == "("
-    return InvalidExpression(_compile_reason(said, is_call=is_call), line, column)
+    rest = "\n".join(source.split("\n")[line - 1 :])[column - 1 :]
+    if said.startswith("Syntax error") and not rest.strip():
+        return InvalidExpression("the expression ends too early", line, column)
+    return InvalidExpression(_compile_reason(said, is_call=rest.startswith("(")), line, column)
 
 
 def _compile_reason(said: str, *, is_call: bool) -> str:
@@ -53,8 +54,6 @@ def _compile_reason(said: str, *, is_call: bool) -> str:
         hint = f"did you mean {close[0]!r}?" if close else f"the variables are {', '.join(VARIABLES)}"
         return f"there is no variable {name!r}; {hint}"
     if said.startswith("Syntax error"):
-        if "'<EOF>'" in said:
-            return "the expression ends too early"
         said = said.partition(" expecting ")[0]
     return said[:300]
 

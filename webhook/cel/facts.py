@@ -173,11 +173,8 @@ class _Walk:
             raw = next((value for number, value in arguments[-1].fields if number == tree.CONST), None)
             if isinstance(raw, bytes):
                 self._facts.patterns.append(Pattern(raw, *self._place(node)))
-        if in_loop and name in _HEAVY:
-            first = arguments[0].message(tree.IDENT) if arguments else None
-            # `map` and `filter` add to the list they build; that is counted by its elements.
-            if first is None or first.text(1) != "@result":
-                self._facts.heavy_loops = True
+        if in_loop and name in _HEAVY and not tree.is_gathering(content):
+            self._facts.heavy_loops = True
 
     def _invalid(self, message: str, node: tree.Message) -> InvalidExpression:
         return InvalidExpression(message, *self._place(node))

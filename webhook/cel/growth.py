@@ -46,9 +46,10 @@ def greatest_input(root: tree.Message, elements: int) -> int | None:
     `elements` is how many elements a list under `map` and `filter` may have.
     """
     walk = _Walk(elements)
-    walk.size(root, {}, 1)
+    answer = walk.size(root, {}, 1)
+    total = _plus(walk.built, answer)
     for index, step in enumerate(_STEPS):
-        if sum(coefficient * step**power for power, coefficient in enumerate(walk.built)) <= LIMITS.built_bytes:
+        if sum(coefficient * step**power for power, coefficient in enumerate(total)) <= LIMITS.built_bytes:
             return None if index == 0 else step
     return 0
 
@@ -105,7 +106,8 @@ class _Walk:
             total = _plus(total, _times(sizes[0], sizes[2] if name == "replace" and len(sizes) > 2 else sizes[1]))
         if name == "_[_]":
             total = sizes[0]
-        if name in _BUILDING:
+        # `map` and `filter` add an element to their list without copying what it holds.
+        if name in _BUILDING and not tree.is_gathering(content):
             self.built = _plus(self.built, _times((times,), total))
         return total
 

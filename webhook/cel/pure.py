@@ -81,10 +81,10 @@ class PureExpression:
 def _require_known(facts: Structure) -> None:
     for use in facts.names:
         if use.text not in _TYPES:
-            raise _invalid(use, f"there is no variable {use.text!r}; the variables are {', '.join(VARIABLES)}")
+            raise _invalid(use, f"there is no variable {use.text[:100]!r}; the variables are {', '.join(VARIABLES)}")
     for use in facts.functions:
         if use.text not in NAMES:
-            raise _invalid(use, f"cel-python has no function {use.text!r}; if it is CEL, {_OTHER_ENGINE}")
+            raise _invalid(use, f"cel-python has no function {use.text[:100]!r}; if it is CEL, {_OTHER_ENGINE}")
     for use in facts.macros:
         if not use.text.endswith("/2"):
             raise _invalid(use, f"cel-python has no {use.text.partition('/')[0]}() of this kind; {_OTHER_ENGINE}")

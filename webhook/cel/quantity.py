@@ -1,8 +1,9 @@
 """Kubernetes quantities as exact whole numbers of nano units.
 
 Reads what `resource.ParseQuantity` of k8s.io/apimachinery reads, with its rounding (a finer fraction than nano goes
-away from zero) and its cap (a binary quantity ends at 2^63-1). Ours alone: an exponent ends at +-100 and a text at
-256 characters, where Kubernetes would build numbers of any length.
+away from zero) and its cap (a binary quantity ends at 2^63-1). Ours alone: a suffix without a number is refused, as
+Kubernetes' documents say and its code does not do; an exponent ends at +-100 and a text at 256 characters, where its
+code would build numbers of any length.
 """
 
 from typing import Final
@@ -37,7 +38,9 @@ def parse(text: str) -> int:
         rest = suffix
     binary = _BINARY.get(rest)
     exponent = _exponent(text, rest) if binary is None else 0
-    digits = int((whole + fraction) or "0") << (binary or 0)
+    if not whole and not fraction:
+        raise InvalidQuantity(f"{text!r} is not a quantity: there is no number in it")
+    digits = int(whole + fraction) << (binary or 0)
     shift = exponent - len(fraction) + 9
     scale: int = 10 ** abs(shift)
     nanos = digits * scale if shift >= 0 else -(-digits // scale)

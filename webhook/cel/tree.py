@@ -159,6 +159,13 @@ def builds_a_list(comprehension: Message) -> bool:
     return start is not None and start.message(LIST) is not None and is_loop(comprehension)
 
 
+def is_gathering(content: Message) -> bool:
+    """Whether a Call is the one by which `map` and `filter` add an element to the list they build."""
+    arguments = content.messages(3)
+    first = arguments[0].message(IDENT) if content.text(2) == "_+_" and arguments else None
+    return first is not None and first.text(1) == "@result"
+
+
 def _varint(value: int) -> bytes:
     data = bytearray()
     while value > 0x7F:
