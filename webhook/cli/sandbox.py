@@ -152,9 +152,10 @@ def kubectl(*, directory: Path | None, arguments: tuple[str, ...]) -> None:
     from webhook.sandbox import state
 
     with _explained():
-        facts = state.read(directory or state.default_directory())
+        where = (directory or state.default_directory()).absolute()
+        facts = state.read(where)
     sys.stdout.flush()
-    environment = {**os.environ, "KUBECONFIG": facts["kubeconfig"]}
+    environment = {**os.environ, **state.kubectl_environment(where)}
     # Become it: terminal, signals and exit code are kubectl's own.
     os.execve(facts["kubectl"], ["kubectl", *arguments], environment)  # noqa: S606 - no shell is the point
 
@@ -176,11 +177,14 @@ def _introduce(box: Sandbox, policies: Path, image: str, directory: Path | None)
         ["warmpod sandbox kubectl", *(["--dir", shlex.quote(str(directory))] if directory else []), "--"]
     )
     example = resources.files("webhook.cli") / "examples" / "vllm.yaml"
+    # What the webhook complains of, such as a policy file that is wrong, counts now and not at the first cold pod.
+    complaints = [line for line in box.webhook.details().splitlines() if line.startswith("[!]")]
     audit = f"{names.LABEL_NAMESPACE_MODE}=Audit"
     lines = [
         "",
         f"{len(box.nodes)} GPU nodes; {', '.join(warm) or 'none'} hold{'s' if len(warm) == 1 else ''} {image}.",
         f"Policies: {policies}; edit them, the webhook follows.",
+        *complaints,
         f"Logs: {box.logs}",
         "",
         "Copy the export line into another terminal for your own kubectl, or use ours. Try:",

@@ -62,7 +62,7 @@ class ControlPlane:
                 self._start_once()
             except DeadProcess as error:
                 self.stop()
-                if ports.CLASH not in error.log or attempt == ATTEMPTS:
+                if not ports.taken(error.log) or attempt == ATTEMPTS:
                     raise
                 self._progress("somebody took one of the ports; trying others")
             except BaseException:

@@ -22,7 +22,7 @@ from webhook.kube import Object
 from webhook.sandbox import SandboxFailed, ports
 from webhook.sandbox.api import Api, RefusedRequest
 from webhook.sandbox.credentials import write_private
-from webhook.sandbox.process import DeadProcess, Process, wait_until
+from webhook.sandbox.process import Process, wait_until
 
 HYDRATOR_IMAGE = "warmpod.dev/hydrator:sandbox"
 """What the init containers name. Nothing pulls it: no container runs here."""
@@ -228,11 +228,6 @@ def wait_until_called(api: Api, webhook_process: Webhook, seconds: float) -> Non
         return webhook_process.reviews() > before
 
     wait_until(called, "get a review from the API server", processes=[webhook_process.process], seconds=seconds)
-
-
-def is_clash(error: DeadProcess) -> bool:
-    """Whether a process died because somebody took its port first."""
-    return ports.CLASH in error.log.lower()
 
 
 def _environment() -> dict[str, str]:

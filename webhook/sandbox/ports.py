@@ -6,15 +6,12 @@ import socket
 
 LOOPBACK = "127.0.0.1"
 
-CLASH = "address already in use"
-"""What every program of the sandbox writes when somebody took its port between our look and its bind."""
-
 
 def free(count: int) -> list[int]:
     """As many distinct TCP ports as asked, free on loopback at this moment.
 
     The kernel picks them. Another process may take one before ours binds it: whoever starts a server on one looks for
-    `CLASH` in its log and tries again with fresh ports.
+    `taken` in its log and tries again with fresh ports.
     """
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
     try:
@@ -24,6 +21,11 @@ def free(count: int) -> list[int]:
     finally:
         for one in sockets:
             one.close()
+
+
+def taken(log: str) -> bool:
+    """Whether a program's last words are that somebody took its port first. All of ours quote the system's message."""
+    return "address already in use" in log.lower()
 
 
 def answers(port: int) -> bool:

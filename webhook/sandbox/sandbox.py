@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from webhook.kube import Object
-from webhook.sandbox import Progress, binaries, install, state
+from webhook.sandbox import Progress, binaries, install, ports, state
 from webhook.sandbox.api import Api, RefusedRequest
 from webhook.sandbox.cluster import ATTEMPTS, ControlPlane
 from webhook.sandbox.nodes import PretendNode, manifest
@@ -132,7 +132,7 @@ class Sandbox:
         """Run the real kubectl against this cluster. With `check`, CalledProcessError for a non-zero exit."""
         done = subprocess.run(
             [self.binaries.kubectl, *arguments],
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            env={**os.environ, **state.kubectl_environment(self.directory), "KUBERC": "off"},
             input=stdin,
             capture_output=True,
             text=True,
@@ -253,7 +253,7 @@ class Sandbox:
                 self._webhook.wait_until_ready()
                 break
             except DeadProcess as error:
-                if not install.is_clash(error) or attempt == ATTEMPTS:
+                if not ports.taken(error.log) or attempt == ATTEMPTS:
                     raise
                 self._progress("somebody took one of the webhook's ports; trying others")
         install.apply(self.api, self.binaries.kubectl, self.webhook_url, files.authority)

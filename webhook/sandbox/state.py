@@ -73,6 +73,11 @@ class StateDirectory:
                 entry.unlink(missing_ok=True)
 
 
+def kubectl_environment(directory: Path) -> dict[str, str]:
+    """What points kubectl at the sandbox of a directory, and keeps its caches out of the user's home."""
+    return {"KUBECONFIG": str(directory / KUBECONFIG), "KUBECACHEDIR": str(directory / "kubectl-cache")}
+
+
 def read(directory: Path) -> dict[str, str]:
     """What `announce` told about the sandbox that runs in `directory`. Raises `NotRunning`."""
     if not _held(directory):
