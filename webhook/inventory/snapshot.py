@@ -94,7 +94,7 @@ def decode(data: bytes) -> Inventory:
 
 
 def encode(inventory: Inventory) -> bytes:
-    """The snapshot file of an inventory: `decode` gives an equal one back, and equal ones give equal bytes."""
+    """The snapshot file of an inventory. `decode` gives the same one back, and the same one gives the same bytes."""
     return msgspec.json.encode(
         _Snapshot(
             schema=SCHEMA,
@@ -154,7 +154,7 @@ def _artifact(place: int, artifact: _Artifact, indexes: tuple[int, ...]) -> Arti
     count = len(indexes)
     held = artifact.nodes
     if any(index >= count for index in held):
-        raise UnreadableSnapshot(f"{where}: names node {max(held)}, and the nodes end at {count - 1}")
+        raise UnreadableSnapshot(f"{where}: names node {max(held)}, there are {count} nodes")
     if len(set(held)) != len(held):
         raise UnreadableSnapshot(f"{where}: names a node twice")
     label = artifact.label and f"{names.NODE_LABEL_PREFIX}{artifact.label}"
