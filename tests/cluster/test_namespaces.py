@@ -180,6 +180,17 @@ def test_every_kind_of_accelerator_is_asked_about(box: Sandbox, namespace: str, 
     assert box.webhook.reviews() > reviews
 
 
+def test_a_resource_claim_is_asked_about(box: Sandbox, namespace: str) -> None:
+    """Only the inventory knows which device class a claim is of, so the API server sends every pod that has one."""
+    reviews = box.webhook.reviews()
+    claims = [{"name": "gpu", "resourceClaimTemplateName": "single-gpu"}]
+    wanted: Object = {"resources": {"claims": [{"name": "gpu"}]}}
+    document = pods.pod("claiming", resourceClaims=claims, containers=[pods.container(**wanted)])
+    stored = pods.create(box, namespace, document, dryRun="All")
+    assert box.webhook.reviews() > reviews
+    assert stored["spec"]["resourceClaims"] == claims
+
+
 def test_an_accelerator_of_an_init_container_counts(box: Sandbox, namespace: str) -> None:
     reviews = box.webhook.reviews()
     plain = {"name": "app", "image": "app"}
