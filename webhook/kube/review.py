@@ -30,6 +30,10 @@ _WARNING_RUNES = 256
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _ANNOTATION_KEY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 
+# Within these a loop over the levels is the faster way to count them; the text decides which way is taken, not whether.
+_USUAL_LEVELS = 20
+_USUAL_BRACKETS = 2**16
+
 # As signed bytes: +1 for an opening bracket, -1 for a closing one.
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_STRUCTURE = bytes(sorted(set(range(256)) - set(b'[]{}"')))
@@ -206,19 +210,26 @@ def _decode(body: bytes) -> Any:
 def _is_deeper(body: bytes, levels: int) -> bool:
     """Whether valid JSON is nested deeper than this.
 
-    Works on the text, where it costs a third of a walk over the decoded parts: all but brackets and quotes is dropped,
-    then the strings, and the depth is a running sum. Dropping a pair of adjacent quotes changes for no other character
-    whether it stands inside a string.
+    Works on the text, where it costs a fifth of a walk over the decoded parts: all but brackets and quotes is dropped,
+    then the strings, then the innermost pairs of brackets, a level at a time. What is left after as many levels as pods
+    have is counted by a running sum. Dropping a pair of adjacent quotes changes for no other character whether it stands
+    inside a string.
     """
     if b"\\" in body:
-        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+        if b"\\\\" in body:
+            body = body.replace(b"\\\\", b"")
+        body = body.replace(b'\\"', b"")
     steps = body.translate(_STEPS, _NOT_STRUCTURE)
     if steps.count(1) <= levels:
         return False
     steps = steps.replace(b'""', b"")
     if b'"' in steps:
         steps = b"".join(steps.split(b'"')[::2])
-    return max(accumulate(memoryview(steps).cast("b")), default=0) > levels
+    dropped = 0
+    while steps and dropped < _USUAL_LEVELS and len(steps) < _USUAL_BRACKETS:
+        steps = steps.replace(b"\x01\xff", b"")
+        dropped += 1
+    return max(accumulate(memoryview(steps).cast("b")), default=0) > levels - dropped
 
 
 def _kind(value: Any) -> str:
