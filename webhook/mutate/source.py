@@ -85,7 +85,7 @@ def _evaluated(rule: SourceRule, activation: Activation) -> str | NoSource:
     except FailedEvaluation as error:
         return NoSource(f"no source: its expression failed: {shown(str(error))}")
     if not isinstance(value, str):
-        return NoSource(f"no source: its expression gave a {type(value).__name__}, not a string")
+        return NoSource(f"no source: its expression gave {type(value).__name__}, not a string")
     return value or NoSource("no source: its expression gave an empty string")
 
 

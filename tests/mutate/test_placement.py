@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import builders
+from webhook.kube import names
+from webhook.mutate import cost, node_affinity
+from webhook.mutate.node_affinity import Wish
+
+
+@pytest.mark.parametrize(
+    ("missing", "rate", "expected"),
+    [(9_000_000_000, 70e6, 9_000_000_000 / 70e6), (0, 70e6, 0.0), (-5, 70e6, 0.0), (5, 0.0, 0.0), (5, -1.0, 0.0)],
+    ids=["bytes at a rate", "size unknown", "negative size", "rate unknown", "negative rate"],
+)
+def test_seconds(missing: int, rate: float, expected: float) -> None:
+    assert cost.seconds(missing, rate) == expected
+
+
+@pytest.mark.parametrize(
+    ("savings", "expected"),
+    [
+        ([], []),
+        ([7.0], [100]),
+        ([128.0, 40.0], [100, 31]),
+        ([1000.0, 0.001], [100, 1]),
+        ([0.0, 0.0], [1, 1]),
+        ([5.0, 5.0], [100, 100]),
+    ],
+)
+def test_weights(savings: list[float], expected: list[int]) -> None:
+    assert cost.weights(savings) == expected
+
+
+@given(st.lists(st.floats(0, 1e12), max_size=5))
+def test_weights_are_legal_and_in_order(savings: list[float]) -> None:
+    found = cost.weights(savings)
+    assert all(1 <= weight <= 100 for weight in found)
+    assert [w for _, w in sorted(zip(savings, found, strict=True))] == sorted(found)
+
+
+def test_a_preference_is_added_once() -> None:
+    wish = Wish("warmpod.node-restriction.kubernetes.io/image-x", 3.0)
+    once = node_affinity.prefer(builders.pod(), [wish])
+    assert once["spec"]["affinity"]["nodeAffinity"] == {
+        "preferredDuringSchedulingIgnoredDuringExecution": [
+            {
+                "weight": 100,
+                "preference": {"matchExpressions": [{"key": wish.label, "operator": "In", "values": ["warm"]}]},
+            }
+        ]
+    }
+    assert node_affinity.prefer(once, [wish]) is once
+    assert node_affinity.preferred_labels(once) == [wish.label]
+
+
+@pytest.mark.parametrize(
+    "affinity",
+    [
+        None,
+        [],
+        {},
+        {"nodeAffinity": None},
+        {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": {}}},
+        {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [None, {}, {"preference": []}]}},
+        {
+            "nodeAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {"preference": {"matchExpressions": [{"key": 5}, {"key": "zone"}, "x"]}}
+                ]
+            }
+        },
+    ],
+)
+def test_terms_of_others_are_not_ours(affinity: object) -> None:
+    assert node_affinity.preferred_labels(builders.edited(builders.pod(), affinity=affinity)) == []
+
+
+def test_ours_are_counted_wherever_they_come_from() -> None:
+    expression = {"key": f"{names.NODE_LABEL_PREFIX}model-x", "operator": "Exists"}
+    terms = [{"weight": 1, "preference": {"matchExpressions": [expression]}}]
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}}
+    assert node_affinity.preferred_labels(builders.edited(builders.pod(), affinity=affinity)) == [expression["key"]]
