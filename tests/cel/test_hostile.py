@@ -220,6 +220,13 @@ def test_reviews_leave_nothing_behind(source: str) -> None:
     assert int(run(program)) < 1200  # KiB; a leak of one call each would be 3,200 and more
 
 
+def test_the_recursion_limit_stays(pure: Environment, bound: Callable[..., Activation]) -> None:
+    before = sys.getrecursionlimit()
+    deepest = "(" * 32 + "+".join(["object.x"] * 30) + ")" * 32
+    assert pure.compile(deepest).value(bound(object={"x": 1})) == 30
+    assert sys.getrecursionlimit() == before
+
+
 def test_the_engine_is_quiet(engine: Environment, activation: Activation, capfd: pytest.CaptureFixture[str]) -> None:
     for source in ("object.nope", "1 / 0", "object.metadata.name", "int('x')"):
         try:

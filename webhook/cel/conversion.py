@@ -92,6 +92,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(each) for each in value]
     if isinstance(value, dict):
-        return {plain(key): plain(each) for key, each in value.items()}
+        return {plain(key): plain(value[key]) for key in sorted(value, key=str)}
     kind = type(value).__name__.removesuffix("Type").lower()
     raise FailedEvaluation(f"the answer, or a part of it, is of type {kind}")

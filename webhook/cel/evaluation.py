@@ -190,7 +190,8 @@ def _plain(value: cel.Value) -> Any:
     if kind == "list":
         return [_plain(each) for each in data]
     if kind == "map":
-        return {key: _plain(each) for key, each in data.items()}
+        # The engine's maps have an order of their own that changes from process to process.
+        return {key: _plain(data[key]) for key in sorted(data, key=str)}
     if kind == "error":
         raise FailedEvaluation(reason(str(data)))
     if kind not in ("bool", "int", "uint", "double", "string") or (kind == "string" and is_quantity(data)):

@@ -1,5 +1,8 @@
 """cel-python's parser: texts to lark trees. The only place that makes a `celpy.Environment`."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Final
 
@@ -10,15 +13,28 @@ from celpy.celparser import CELParseError
 from webhook.cel import text
 from webhook.cel.expression import LIMITS, InvalidExpression
 
-# The grammar has a dozen levels per bracket and one or two per operator of a chain; an evaluation needs some Python
-# frames per level, and cel-python raises the recursion limit to 2,500 for them.
+# The grammar has a dozen levels per bracket and one or two per operator of a chain, and an evaluation some Python
+# frames per level.
 _DEPTH: Final = 500
+_FRAMES: Final = 2500
+
+
+@contextmanager
+def room() -> Iterator[None]:
+    """Have frames enough for any tree within. cel-python would raise the limit once, for the whole process."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _FRAMES))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @cache
 def environment() -> celpy.Environment:
     """Return the one environment. Its parser is a singleton of the process, which fixes the runner: the interpreter."""
-    return celpy.Environment(runner_class=celpy.InterpretedRunner)
+    with room():
+        return celpy.Environment(runner_class=celpy.InterpretedRunner)
 
 
 def parse(source: str) -> lark.Tree[lark.Token]:

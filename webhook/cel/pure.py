@@ -14,7 +14,7 @@ from celpy.evaluation import CELEvalError
 
 from webhook.cel.conversion import bind, plain
 from webhook.cel.expression import LIMITS, NO_FIELDS, VARIABLES, Activation, FailedEvaluation, InvalidExpression
-from webhook.cel.grammar import environment, parse
+from webhook.cel.grammar import environment, parse, room
 from webhook.cel.pure_functions import FUNCTIONS, NAMES
 from webhook.cel.structure import Structure, Use, structure_of
 from webhook.cel.values import values
@@ -70,7 +70,8 @@ class PureExpression:
                 f"a list of {converted.longest:,} elements: cel-python goes over at most {LIMITS.elements:,}"
             )
         try:
-            answer = self._program.evaluate(converted.context)
+            with room():
+                answer = self._program.evaluate(converted.context)
         except CELEvalError as error:
             raise FailedEvaluation(_reason(error)) from None
         except Exception as error:  # noqa: BLE001 - cel-python lets any error of its own operators through
