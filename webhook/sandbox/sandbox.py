@@ -224,7 +224,7 @@ class Sandbox:
             self._start_webhook(self._policies)
         wait_until(self._settled, "bring the nodes up", processes=self._processes(), seconds=SETTLE_SECONDS)
         self._stocktaking = Stocktaking(
-            self._api.list, self.snapshot, models=[model for node in self.nodes for model in node.models]
+            self._api.list, self.snapshot, models=dict.fromkeys(model for node in self.nodes for model in node.models)
         )
         self._stocktaking.start()
         if self._webhook:

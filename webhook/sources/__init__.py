@@ -1,0 +1,1 @@
+"""The edges that read: policy files and the snapshot file."""
