@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests import builders
 from webhook.cel import Activation, Bindings
 from webhook.kube import Object
+from webhook.mutate.draft import Draft
 from webhook.mutate.redirect import redirect
 from webhook.mutate.source import NoSource, Source, resolve, shown
 from webhook.policy.model import Model
@@ -69,11 +70,13 @@ POD = builders.pod(
     ],
 )
 def test_where_a_model_comes_from(rule: str, expected: Source | NoSource) -> None:
-    assert resolve(model(rule), POD, POD["spec"]["containers"], Activation(Bindings(object=POD))) == expected
+    assert resolve(model(rule), POD, POD["spec"]["containers"], lambda: Activation(Bindings(object=POD))) == expected
 
 
 def test_an_expression_without_answer_is_a_reason() -> None:
-    found = resolve(model('{expression: "object.metadata.labels.nope"}'), POD, [], Activation(Bindings(object=POD)))
+    found = resolve(
+        model('{expression: "object.metadata.labels.nope"}'), POD, [], lambda: Activation(Bindings(object=POD))
+    )
     assert isinstance(found, NoSource)
     assert found.reason.startswith("no source: its expression failed: ")
     assert not found.refused
@@ -116,7 +119,9 @@ def test_redirect(before: str, after: str) -> None:
         builders.container(args=[before], command=[before], env=[{"name": "M", "value": before}, {"name": "N"}]),
         builders.container("other", args=[before]),
     )
-    changed = redirect(pod, source, "/models", {"vllm"})
+    draft = Draft(pod)
+    redirect(draft, source, "/models", {"vllm"})
+    changed = draft.built
     mine, other = changed["spec"]["containers"]
     assert mine["args"] == mine["command"] == [after]
     whole = before.rstrip("/") == "s3://acme-models/llama"
@@ -127,4 +132,6 @@ def test_redirect(before: str, after: str) -> None:
 
 def test_redirect_takes_what_is_no_text_as_it_is() -> None:
     pod: Object = builders.pod({"name": "vllm", "args": [1, None, []], "env": [{"name": "A", "value": 5}]})
-    assert redirect(pod, Source("s3://b/", "s3://b/"), "/models", {"vllm"}) is pod
+    draft = Draft(pod)
+    redirect(draft, Source("s3://b/", "s3://b/"), "/models", {"vllm"})
+    assert draft.built is pod

@@ -9,11 +9,24 @@ from webhook.kube import Object, names
 from webhook.kube.podsecurity import Level
 from webhook.mutate import s3_client, volumes
 from webhook.mutate.account import Account
+from webhook.mutate.draft import Draft
 from webhook.policy.model import ClientProfile, Origin, VolumeRule
 
 DSHM = VolumeRule({"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "16Gi"}}, "/dev/shm", False, ())
 MOUNT = {"name": "dshm", "mountPath": "/dev/shm"}
 TEXT = "[default]\nmax_attempts = 10\n"
+
+
+def add_volume(pod: Object, rule: VolumeRule, targets: set[str], level: Level, account: Account) -> Object:
+    draft = Draft(pod)
+    volumes.add(draft, rule, targets, level, account)
+    return draft.built
+
+
+def set_config(pod: Object, targets: set[str], account: Account) -> Object:
+    draft = Draft(pod)
+    s3_client.set_config(draft, TEXT, targets, account)
+    return draft.built
 
 
 @pytest.mark.parametrize(
@@ -53,7 +66,7 @@ def test_a_volume_of_the_policy(
 ) -> None:
     account = Account()
     sent = builders.edited(builders.gpu_pod(**container), volumes=pod_volumes)
-    after = volumes.add(sent, DSHM, {"vllm"}, Level.RESTRICTED, account)
+    after = add_volume(sent, DSHM, {"vllm"}, Level.RESTRICTED, account)
     assert after["spec"]["containers"][0].get("volumeMounts", []) == mounts
     assert len(after["spec"]["volumes"] or []) == count
     assert account.reason == why
@@ -63,16 +76,16 @@ def test_a_volume_that_the_level_forbids_is_left_out() -> None:
     rule = VolumeRule({"name": "h", "hostPath": {"path": "/opt"}}, "/opt", True, ())
     account = Account()
     sent = builders.gpu_pod()
-    assert volumes.add(sent, rule, {"vllm"}, Level.BASELINE, account) is sent
+    assert add_volume(sent, rule, {"vllm"}, Level.BASELINE, account) is sent
     assert account.reason == "volume h: PodSecurity level baseline of the namespace forbids it"
-    allowed = volumes.add(sent, rule, {"vllm"}, Level.PRIVILEGED, Account())
+    allowed = add_volume(sent, rule, {"vllm"}, Level.PRIVILEGED, Account())
     assert allowed["spec"]["containers"][0]["volumeMounts"] == [{"name": "h", "mountPath": "/opt", "readOnly": True}]
 
 
 def test_where_one_container_has_its_own_the_others_still_get_it() -> None:
     account = Account()
     own = builders.container("own", volumeMounts=[{"name": "mine", "mountPath": "/dev/shm"}])
-    after = volumes.add(builders.pod(own, builders.container()), DSHM, {"own", "vllm"}, Level.BASELINE, account)
+    after = add_volume(builders.pod(own, builders.container()), DSHM, {"own", "vllm"}, Level.BASELINE, account)
     assert after["spec"]["containers"][1]["volumeMounts"] == [MOUNT]
     assert account.reason == "mounts dshm at /dev/shm; volume dshm: own mounts its own at /dev/shm"
 
@@ -112,7 +125,7 @@ def test_configuration_text(configs: list[dict[str, Any]], text: str) -> None:
 
 
 def test_configuration_is_an_annotation_a_volume_a_mount_and_a_variable() -> None:
-    after = s3_client.set_config(builders.gpu_pod(None), TEXT, {"vllm"}, Account())
+    after = set_config(builders.gpu_pod(None), {"vllm"}, Account())
     container = after["spec"]["containers"][0]
     assert after["metadata"]["annotations"][names.ANNOTATION_AWS_CONFIG] == TEXT
     assert container["env"] == [{"name": "AWS_CONFIG_FILE", "value": names.AWS_CONFIG_FILE}]
@@ -123,7 +136,7 @@ def test_configuration_is_an_annotation_a_volume_a_mount_and_a_variable() -> Non
     (item,) = volume["downwardAPI"]["items"]
     assert f"{container['volumeMounts'][0]['mountPath']}/{item['path']}" == names.AWS_CONFIG_FILE
     assert item["fieldRef"] == {"fieldPath": "metadata.annotations['warmpod.dev/aws-config']"}
-    assert s3_client.set_config(after, TEXT, {"vllm"}, Account()) is after
+    assert set_config(after, {"vllm"}, Account()) is after
 
 
 @pytest.mark.parametrize(
@@ -142,7 +155,7 @@ def test_configuration_is_an_annotation_a_volume_a_mount_and_a_variable() -> Non
 def test_a_container_with_a_configuration_of_its_own_keeps_it(container: dict[str, Any], why: str) -> None:
     account = Account()
     sent = builders.gpu_pod(**container)
-    assert s3_client.set_config(sent, TEXT, {"vllm"}, account) is sent
+    assert set_config(sent, {"vllm"}, account) is sent
     assert account.reason == f"awsConfig: {why}"
 
 
@@ -163,7 +176,7 @@ def test_a_container_with_a_configuration_of_its_own_keeps_it(container: dict[st
 )
 def test_a_pod_that_stands_in_the_way(sent: Object, why: str) -> None:
     account = Account()
-    assert s3_client.set_config(sent, TEXT, {"vllm"}, account) is sent
+    assert set_config(sent, {"vllm"}, account) is sent
     assert account.reason == f"awsConfig: {why}"
 
 

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from webhook.admission import laws
 from webhook.admission.blindness import Blindness
 from webhook.admission.decision import Decision, Facts, PolicyVerdict, Result
-from webhook.admission.fold import Folded, Matched, Scene, fold
+from webhook.admission.fold import Folded, Matched, fold
 from webhook.admission.recipe import recipe
-from webhook.cel import Activation, Bindings
-from webhook.inventory.model import Inventory
-from webhook.kube import Object, names, patch, podsecurity
+from webhook.admission.scene import Scene
+from webhook.kube import Object, names, patch
 from webhook.kube import pod as pods
 from webhook.kube.accelerator import Accelerators
 from webhook.kube.review import AdmissionRequest
 from webhook.mutate import merge
 from webhook.mutate.account import Account
-from webhook.mutate.load import Site
 from webhook.policy.match import Match, Subject, match
 from webhook.policy.model import FailurePolicy, Mode, Policy
 
 _MAX_TOLD = 1024  # characters of one audit annotation
 _MODES = {str(mode): mode for mode in Mode}
-
-
-class _View(NamedTuple):
-    """What CEL may ask of the inventory."""
-
-    inventory: Inventory
-    usable: bool
-
-    @property
-    def nodes(self) -> int:
-        return len(self.inventory.nodes)
-
-    def warm_nodes(self, name: str) -> int:
-        return self.inventory.warm_nodes(name)
 
 
 class _Judged(NamedTuple):
@@ -68,7 +52,7 @@ def admit(request: AdmissionRequest, facts: Facts) -> Decision:
             pod=pod,
             would_pod=pod,
         )
-    scene = _scene(request, facts)
+    scene = Scene(request, pod, facts)
     judged = _judge(request, facts, scene)
     errors = [each for each in judged if each.match.result == "errored"]
     for each in errors:
@@ -81,17 +65,16 @@ def admit(request: AdmissionRequest, facts: Facts) -> Decision:
                 message=f"policy {each.policy.name} could not judge this pod and says failurePolicy: Fail: "
                 f"{each.match.reason}",
             )
-    return _decide(request, facts, scene, judged)
+    return _decide(request, scene, judged)
 
 
-def _decide(request: AdmissionRequest, facts: Facts, scene: Scene, judged: Sequence[_Judged]) -> Decision:
+def _decide(request: AdmissionRequest, scene: Scene, judged: Sequence[_Judged]) -> Decision:
     enforced = _fold(judged, scene, (Mode.ENFORCE,))
     would = None
     if any(each.match.result == "matched" and each.mode is Mode.AUDIT for each in judged):
         would = _fold(judged, scene, (Mode.ENFORCE, Mode.AUDIT))
-    first = _First(request, facts, scene, judged)
-    now = _checked(enforced, (Mode.ENFORCE,), first)
-    then = _checked(would, (Mode.ENFORCE, Mode.AUDIT), first)
+    now = _checked(enforced, (Mode.ENFORCE,), judged, scene, request)
+    then = _checked(would, (Mode.ENFORCE, Mode.AUDIT), judged, scene, request)
     accounts: dict[str, Account] = {}
     for folded in (would, enforced):  # where both folded a policy, what counts is what was done
         if folded is not None:
@@ -134,15 +117,6 @@ class _Result(NamedTuple):
     violations: tuple[str, ...] = ()
 
 
-class _First(NamedTuple):
-    """The first review: a second one repeats only what may have changed."""
-
-    request: AdmissionRequest
-    facts: Facts
-    scene: Scene
-    judged: Sequence[_Judged]
-
-
 _Fold = tuple[list[Matched], Folded]
 
 
@@ -155,17 +129,21 @@ def _fold(judged: Iterable[_Judged], scene: Scene, modes: tuple[Mode, ...]) -> _
     return (matched, fold(matched, scene)) if matched else None
 
 
-def _checked(folded: _Fold | None, modes: tuple[Mode, ...], first: _First) -> _Result:
-    request, facts, scene, judged = first.request, first.facts, first.scene, first.judged
+def _checked(
+    folded: _Fold | None,
+    modes: tuple[Mode, ...],
+    judged: Sequence[_Judged],
+    scene: Scene,
+    request: AdmissionRequest,
+) -> _Result:
     sent = scene.sent
     if folded is None or folded[1].pod is sent:
         return _Result(sent, [])
     wanted = folded[1].pod
 
     def again(pod: Object) -> Object:
-        second = replace(request, object=pod)
-        after = _scene(second, facts)
-        refolded = _fold(_judge_again(judged, scene, second, facts, after), after, modes)
+        after = scene.after(pod)
+        refolded = _fold(_judge_again(judged, scene, request, after), after, modes)
         return pod if refolded is None else refolded[1].pod
 
     operations = sorted(patch.diff(sent, wanted), key=_place)
@@ -211,84 +189,37 @@ def _mode(policy: Policy, facts: Facts) -> tuple[Mode, str]:
     return Mode.lowest(mode, here), why
 
 
-def _scene(request: AdmissionRequest, facts: Facts) -> Scene:
-    pod = request.object
-    assert pod is not None
-    labels = facts.namespace_labels
-    inventory, usable = facts.inventory, facts.placement_usable
-    namespace = {"metadata": {"name": request.namespace, "labels": dict(labels)}} if labels is not None else None
-    bindings = Bindings(
-        object=_seen(pod),
-        oldObject=request.old_object,
-        request=request.raw,
-        namespaceObject=namespace,
-        inventory=_View(inventory, usable),
-    )
-    return Scene(
-        sent=pod,
-        settings=facts.settings,
-        inventory=inventory,
-        is_usable=usable,
-        site=Site(
-            request.namespace,
-            podsecurity.level_of(labels, facts.settings.default_level),
-            facts.settings.hydrator_image,
-        ),
-        activation=Activation(bindings),
-        claims=_claims(pod, request.namespace, inventory),
-    )
-
-
-def _seen(pod: Object) -> Object:
-    """The pod as CEL sees it: without managedFields, often half of it and as slow to convert as all the rest."""
-    metadata = pods.metadata(pod)
-    if "managedFields" not in metadata:
-        return pod
-    return {**pod, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
-
-
-def _claims(pod: Object, namespace: str, inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
-    """The device classes behind the claims and claim templates that the pod names."""
-    found: dict[str, tuple[str, ...]] = {}
-    for entry in pods.objects(pods.spec(pod).get("resourceClaims")):
-        for field in ("resourceClaimName", "resourceClaimTemplateName"):
-            name: Any = entry.get(field)
-            if isinstance(name, str) and f"{namespace}/{name}" in inventory.claims:
-                found[name] = inventory.claims[f"{namespace}/{name}"]
-    return found
-
-
 class _Subject(Subject):
     """A subject that shares its look at the accelerators with the edits."""
 
     __slots__ = ("_scene",)
 
-    def __init__(self, request: AdmissionRequest, facts: Facts, scene: Scene) -> None:
-        accelerators = facts.settings.accelerators
-        super().__init__(scene.sent, request, facts.namespace_labels, accelerators, scene.claims, scene.activation)
+    def __init__(self, request: AdmissionRequest, scene: Scene) -> None:
+        labels, accelerators = scene.facts.namespace_labels, scene.facts.settings.accelerators
+        super().__init__(scene.sent, request, labels, accelerators, scene.claims, scene.activation)
         self._scene = scene
 
     def requests(self, accelerators: Accelerators) -> bool:
         return bool(self._scene.asked(accelerators))
 
 
-def _judge_again(
-    judged: Sequence[_Judged], scene: Scene, request: AdmissionRequest, facts: Facts, after: Scene
-) -> list[_Judged]:
+def _judge_again(judged: Sequence[_Judged], scene: Scene, request: AdmissionRequest, after: Scene) -> list[_Judged]:
     """What the policies say of the pod we made of theirs. Those that cannot tell the two apart are not asked again."""
     had = bool(pods.metadata(scene.sent).get("annotations"))
     enough = Blindness.WITH_ANNOTATIONS if had else Blindness.BLIND
-    subject = _Subject(request, facts, after)
-    return [
-        each
-        if each.mode is Mode.OFF or recipe(each.policy).blindness >= enough
-        else _Judged(each.policy, each.mode, match(each.policy, subject))
-        for each in judged
-    ]
+    subject: Subject | None = None
+    second = []
+    for each in judged:
+        if each.mode is Mode.OFF or recipe(each.policy).blindness >= enough:
+            second.append(each)
+        else:
+            subject = subject or _Subject(replace(request, object=after.sent), after)
+            second.append(_Judged(each.policy, each.mode, match(each.policy, subject)))
+    return second
 
 
 def _judge(request: AdmissionRequest, facts: Facts, scene: Scene) -> list[_Judged]:
-    subject = _Subject(request, facts, scene)
+    subject = _Subject(request, scene)
     judged = []
     for policy in facts.policies.policies:
         mode, why = _mode(policy, facts)

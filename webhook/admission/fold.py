@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from webhook.admission.decision import Settings
 from webhook.admission.recipe import Recipe, recipe
+from webhook.admission.scene import Scene
 from webhook.cel import Activation
 from webhook.inventory.model import Inventory
 from webhook.kube import Object, image, names
 from webhook.kube import pod as pods
-from webhook.kube.accelerator import Accelerators
 from webhook.mutate import merge, placement, s3_client, volumes
 from webhook.mutate.account import Account, Part
+from webhook.mutate.draft import Draft
 from webhook.mutate.hydration import hydrate
-from webhook.mutate.load import Load, Site, cache_root, cache_volume, directory_of, misplaced, recover
+from webhook.mutate.load import Load, cache_root, cache_volume, directory_of, misplaced, recover
 from webhook.mutate.placement import Candidate
 from webhook.mutate.source import NoSource, resolve, shown
 from webhook.policy.model import Model, Placement, Policy, Tenancy
@@ -31,28 +30,6 @@ class Matched(NamedTuple):
     variables: dict[str, Any]
 
 
-@dataclass(slots=True)
-class Scene:
-    """What all edits of one review share. Accelerators are looked up once for each set of patterns."""
-
-    sent: Object
-    settings: Settings
-    inventory: Inventory
-    is_usable: bool
-    site: Site
-    activation: Activation
-    claims: Mapping[str, tuple[str, ...]]
-    _asked: dict[int, dict[str, frozenset[str]]] = field(default_factory=dict)
-
-    def asked(self, accelerators: Accelerators | None = None) -> dict[str, frozenset[str]]:
-        """Which containers ask for which accelerators."""
-        accelerators = accelerators or self.settings.accelerators
-        found = self._asked.get(id(accelerators))
-        if found is None:
-            found = self._asked[id(accelerators)] = accelerators.of_pod(self.sent, self.claims)
-        return found
-
-
 class Folded(NamedTuple):
     """What came of it: the very pod that went in where nothing changed. `paths` are those that redirects may name."""
 
@@ -64,45 +41,59 @@ class Folded(NamedTuple):
 
 def fold(matched: Sequence[Matched], scene: Scene) -> Folded:
     """Every edit of the matched policies. Models of all of them share one init container, and two preferred terms."""
-    pod = sent = scene.sent
-    accounts = tuple(Account() for _ in matched)
-    for each, account in zip(matched, accounts, strict=True):
-        pod = _furnish(pod, recipe(each.policy), scene, account)
+    sent = scene.sent
+    draft = Draft(sent)
+    accounts = tuple([Account() for _ in matched])
+    pairs = list(zip(matched, accounts, strict=True))
+    for each, account in pairs:
+        _furnish(draft, recipe(each.policy), scene, account)
     loads: list[Load] = []
-    for each, account in zip(matched, accounts, strict=True):
+    for each, account in pairs:
         for model in each.policy.models:
-            load = _load(pod, each, model, scene, account)
+            load = _load(draft, each, model, scene, account)
             if load is not None:
                 _join(loads, load)
-    hydrated = hydrate(pod, loads, scene.site, scene.asked().keys())
-    if isinstance(hydrated, str):
-        for load in loads:
-            load.account.leave(f"{load.model.name}: {hydrated}")
-        loads = []
-    else:
-        pod = hydrated
+    why = hydrate(draft, loads, scene.site, scene.asked())
     for load in loads:
-        told = f"hydrates {load.model.name} from {load.source.canonical} to {load.model.mount_path}"
-        load.account.do(Part.HYDRATION, told)
-    pod, seconds = _place(pod, list(zip(matched, accounts, strict=True)), loads, scene)
+        if why:
+            load.account.leave(f"{load.model.name}: {why}")
+        else:
+            told = f"hydrates {load.model.name} from {load.source.canonical} to {load.model.mount_path}"
+            load.account.do(Part.HYDRATION, told)
+    if why:
+        loads = []
+    pod, seconds = _place(draft.built, pairs, loads, scene)
     if pod is not sent:
-        who = ",".join(each.policy.name for each in matched)[:_MAX_TOLD]
-        told = f"policies={who} seconds={int(seconds)} inventory={scene.inventory.id or 'none'}"
-        pod = merge.annotate(pod, names.ANNOTATION_DECISION, told)
-    return Folded(pod, accounts, seconds, frozenset(load.model.mount_path for load in loads if load.model.redirect))
+        pod = _signed(pod, matched, seconds, scene.facts.inventory)
+    return Folded(pod, accounts, seconds, frozenset([load.model.mount_path for load in loads if load.model.redirect]))
 
 
-def _furnish(pod: Object, made: Recipe, scene: Scene, account: Account) -> Object:
+def _signed(pod: Object, matched: Sequence[Matched], seconds: float, inventory: Inventory) -> Object:
+    """The pod with the annotation that says who changed it; written once, and left out where there is no room."""
+    metadata = pod["metadata"]
+    annotations = metadata.get("annotations") or {}
+    if names.ANNOTATION_DECISION in annotations:
+        return pod
+    who = ",".join([each.policy.name for each in matched])[:_MAX_TOLD]
+    told = f"policies={who} seconds={int(seconds)} inventory={inventory.id or 'none'}"
+    annotations = {**annotations, names.ANNOTATION_DECISION: told}
+    if merge.annotation_bytes(annotations) > merge.MAX_ANNOTATION_BYTES:
+        return pod
+    return {**pod, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _furnish(draft: Draft, made: Recipe, scene: Scene, account: Account) -> None:
     policy = made.policy
-    targets = scene.asked(policy.accelerators).keys()
+    targets = scene.asked(policy.accelerators)
     for rule in policy.volumes:
-        pod = volumes.add(pod, rule, frozenset(rule.containers) or targets, scene.site.level, account)
+        volumes.add(draft, rule, rule.containers or targets, scene.site.level, account)
     if made.environment:
-        pod = s3_client.set_environment(pod, made.environment, targets, account)
-    return s3_client.set_config(pod, made.config, targets, account) if made.config else pod
+        s3_client.set_environment(draft, made.environment, targets, account)
+    if made.config:
+        s3_client.set_config(draft, made.config, targets, account)
 
 
-def _load(pod: Object, each: Matched, model: Model, scene: Scene, account: Account) -> Load | None:
+def _load(draft: Draft, each: Matched, model: Model, scene: Scene, account: Account) -> Load | None:
     """The model on its way into this pod, or None and the reason in the account."""
 
     def without(why: str) -> Load | None:
@@ -112,15 +103,13 @@ def _load(pod: Object, each: Matched, model: Model, scene: Scene, account: Accou
     site = scene.site
     if not site.hydrator_image:
         return without("hydration is off, no hydrator image is set")
-    wanted = frozenset(model.containers) or scene.asked(each.policy.accelerators).keys()
-    containers = [c for c in merge.each_container(pod, wanted) if c["name"] != names.INIT_CONTAINER]
-    if not containers:
+    wanted = model.containers or scene.asked(each.policy.accelerators)
+    rooms = [room for room in draft.chosen(wanted) if room.name != names.INIT_CONTAINER]
+    if not rooms:
         return without(f"no container is named {' or '.join(sorted(wanted))}" if wanted else "no container mounts it")
-    targets = tuple(container["name"] for container in containers)
-    activation = scene.activation.with_variables(each.variables) if each.variables else scene.activation
-    source = resolve(model, pod, containers, activation)
+    source = resolve(model, scene.sent, (room.built for room in rooms), lambda: _bound(scene, each))
     if isinstance(source, NoSource):
-        recovered = recover(model, pod, targets, site)
+        recovered = recover(model, draft, rooms, site)
         if recovered is None:
             if source.refused:
                 account.warnings.append(
@@ -134,10 +123,22 @@ def _load(pod: Object, each: Matched, model: Model, scene: Scene, account: Accou
         return without(f"PodSecurity level {site.level} of the namespace forbids cache {model.cache.name}")
     if not site.is_named:
         return without(f"namespace {shown(site.namespace)} is no name for a directory")
-    root = cache_root(model.cache, volume, site.namespace)
-    load = Load(each.policy.name, model, source, targets, volume, root, directory_of(source.canonical), account)
-    why = misplaced(load, pod, site)
+    load = Load(
+        policy=each.policy.name,
+        model=model,
+        source=source,
+        targets=tuple([room.name for room in rooms]),
+        volume=volume,
+        root=cache_root(model.cache, volume, site.namespace),
+        directory=directory_of(source.canonical),
+        account=account,
+    )
+    why = misplaced(load, draft, site)
     return without(why) if why else load
+
+
+def _bound(scene: Scene, each: Matched) -> Activation:
+    return scene.activation.with_variables(each.variables) if each.variables else scene.activation
 
 
 def _join(loads: list[Load], load: Load) -> None:
@@ -168,7 +169,7 @@ def _place(
     pod: Object, matched: Sequence[tuple[Matched, Account]], loads: Sequence[Load], scene: Scene
 ) -> tuple[Object, float]:
     candidates: list[Candidate] = []
-    obstacle = placement.obstacle(scene.sent, usable=scene.is_usable)
+    obstacle = placement.obstacle(scene.sent, usable=scene.facts.placement_usable)
     for each, account in matched:
         policy = each.policy
         mine = [load for load in loads if load.account is account and load.model.placement is not Placement.OFF]
@@ -185,7 +186,7 @@ def _place(
 
 
 def _images(wanted: Placement, resources: frozenset[str], scene: Scene, account: Account) -> list[Candidate]:
-    settings = scene.settings
+    settings = scene.facts.settings
     texts = [text for text in pods.images(scene.sent) if text != settings.hydrator_image]
     found = []
     for text in texts:
@@ -194,14 +195,14 @@ def _images(wanted: Placement, resources: frozenset[str], scene: Scene, account:
         if name is None:
             account.leave(f"image {shown(text)}: not a valid reference")
             continue
-        artifact = scene.inventory.image(name)
+        artifact = scene.facts.inventory.image(name)
         if artifact is not None and 0 < artifact.bytes < settings.image_min_bytes:
             account.leave(f"{what}: too small to matter, {artifact.bytes // 2**20} MiB")
             continue
         candidate = placement.weigh(
             artifact,
             wanted,
-            scene.inventory,
+            scene.facts.inventory,
             resources,
             rate=settings.image_bytes_per_second,
             what=what,
@@ -220,11 +221,11 @@ def _models(loads: Sequence[Load], resources: frozenset[str], scene: Scene) -> l
             continue
         tenant = "" if load.model.cache.tenancy is Tenancy.CLUSTER else scene.site.namespace
         candidate = placement.weigh(
-            scene.inventory.model(load.source.canonical, tenant),
+            scene.facts.inventory.model(load.source.canonical, tenant),
             load.model.placement,
-            scene.inventory,
+            scene.facts.inventory,
             resources,
-            rate=scene.settings.model_bytes_per_second,
+            rate=scene.facts.settings.model_bytes_per_second,
             what=load.model.name,
             account=load.account,
         )

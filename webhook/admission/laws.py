@@ -15,7 +15,7 @@ from webhook.kube import pod as pods
 from webhook.mutate import node_affinity
 from webhook.mutate.hydration import copied_resources
 from webhook.mutate.load import Site
-from webhook.mutate.merge import MAX_ANNOTATION_BYTES, items
+from webhook.mutate.merge import MAX_ANNOTATION_BYTES, annotation_bytes, items
 
 _ANNOTATIONS = frozenset({names.ANNOTATION_DECISION, names.ANNOTATION_AWS_CONFIG})
 _SPEC = frozenset({"affinity", "containers", "initContainers", "volumes"})
@@ -174,8 +174,7 @@ def _annotations(before: Object, after: Object) -> None:
     old, new = before.get("annotations") or {}, after.get("annotations") or {}
     if not _changed(old, new) <= _ANNOTATIONS or any(key not in new or new[key] != old[key] for key in old):
         raise _Broken("reach: an annotation changed that is not ours to write")
-    size = sum(len(text) for pair in new.items() for text in pair if isinstance(text, str))
-    if size > MAX_ANNOTATION_BYTES:
+    if annotation_bytes(new) > MAX_ANNOTATION_BYTES:
         raise _Broken("validity: the annotations are too large")
 
 
@@ -242,12 +241,11 @@ def _changed(before: Object, after: Object) -> set[str]:
     """The keys whose values differ."""
     if before is after:
         return set()
-    keys = before.keys() | after.keys()
-    return {
-        key
-        for key in keys
-        if not (key in before and key in after and (before[key] is after[key] or before[key] == after[key]))
+    changed = {
+        key for key, value in after.items() if key not in before or (before[key] is not value and before[key] != value)
     }
+    changed.update([key for key in before if key not in after])
+    return changed
 
 
 def _added(before: list[Any], after: list[Any], where: str) -> list[Any]:

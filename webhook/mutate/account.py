@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from webhook.kube import Object
-
 _MAX = 2048
 
 
@@ -34,11 +32,6 @@ class Account:
     def leave(self, what: str) -> None:
         """Note something left out, and why."""
         self.omitted.append(what)
-
-    def left(self, pod: Object, what: str) -> Object:
-        """Note something left out, and give the pod back as it is."""
-        self.omitted.append(what)
-        return pod
 
     @property
     def reason(self) -> str:

@@ -5,6 +5,7 @@ Other webhooks give credentials to the containers they find, and may have been b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from webhook.kube import Object
@@ -40,23 +41,24 @@ CREDENTIALS = frozenset(
 ENDPOINTS = frozenset({"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS"})
 """Who answers for a bucket. Never copied for a cache that other tenants read: theirs could be filled by a stranger."""
 
+_ALL = CREDENTIALS | ENDPOINTS
 _TOKEN_VOLUMES = frozenset({"eks-pod-identity-token", "aws-iam-token"})
 
 
 def environment(container: Object, *, endpoints: bool) -> list[Object]:
     """The container's entries that an S3 client needs, in its order; those that name endpoints only on request."""
-    wanted = CREDENTIALS | ENDPOINTS if endpoints else CREDENTIALS
-    return [_resolved(container, entry) for entry in merge.items(container, "env") if entry.get("name") in wanted]
+    wanted = _ALL if endpoints else CREDENTIALS
+    return [_resolved(container, entry) for entry in merge.items(container, "env") if entry["name"] in wanted]
 
 
-def mounts(container: Object, pod: Object) -> list[Object]:
+def mounts(container: Object, volumes: Mapping[str, Object]) -> list[Object]:
     """The container's mounts of the projected volumes that its token files lie in."""
-    env = merge.items(container, "env")
-    files = [entry.get("value") for entry in env if entry.get("name") in TOKEN_FILES]
+    files = [entry.get("value") for entry in merge.items(container, "env") if entry["name"] in TOKEN_FILES]
     found = []
     for mount in merge.items(container, "volumeMounts"):
-        if mount.get("name") in _TOKEN_VOLUMES or any(_lies_under(file, mount.get("mountPath")) for file in files):
-            volume = merge.named(merge.items(pod["spec"], "volumes"), mount["name"])
+        name = mount.get("name")
+        if name in _TOKEN_VOLUMES or (files and any(_lies_under(file, mount["mountPath"]) for file in files)):
+            volume = volumes.get(name)
             if volume is not None and "projected" in volume:
                 found.append(_in_order(mount))
     return found
@@ -76,5 +78,5 @@ def _in_order(entry: Object) -> Object:
     return {key: _in_order(value) if isinstance(value := entry[key], dict) else value for key in sorted(entry)}
 
 
-def _lies_under(file: Any, directory: Any) -> bool:
-    return isinstance(file, str) and isinstance(directory, str) and file.startswith(f"{directory.rstrip('/')}/")
+def _lies_under(file: Any, directory: str) -> bool:
+    return isinstance(file, str) and file.startswith(f"{directory.rstrip('/')}/")

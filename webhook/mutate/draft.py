@@ -1,12 +1,13 @@
 """A pod in the making: the edits are collected, and the pod is built of them once.
 
-What goes in is never edited. What comes out shares with it all that did not change, and is that very object when nothing
-did. The pod must be sound (`merge.is_sound`).
+What goes in is never edited. What comes out shares with it all that did not change, and is that very object when
+nothing did. The pod must be sound (`merge.is_sound`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import Any
 
 from webhook.kube import Object
 from webhook.mutate import merge
@@ -15,23 +16,22 @@ from webhook.mutate import merge
 class Room:
     """One container in the making. What its author wrote stays, and is looked up by name and by path."""
 
-    __slots__ = ("_env", "_fields", "_mounts", "_new_env", "_new_mounts", "_sent", "name")
+    __slots__ = ("_fields", "_mounts", "_names", "_new_env", "_new_mounts", "_sent", "name")
 
     def __init__(self, container: Object) -> None:
         self.name: str = container["name"]
         self._sent = container
-        self._env: dict[str, Object] | None = None
+        self._names: set[str] | None = None
         self._mounts: dict[str, Object] | None = None
         self._new_env: list[Object] = []
         self._new_mounts: list[Object] = []
         self._fields: Object = {}
 
     @property
-    def env(self) -> dict[str, Object]:
-        """Its variables by name; of two of one name the later, as the kubelet sees it. Do not edit."""
-        if self._env is None:
-            self._env = {entry["name"]: entry for entry in merge.items(self._sent, "env")}
-        return self._env
+    def env(self) -> list[Object]:
+        """Its variables. Do not edit."""
+        env = merge.items(self._fields if "env" in self._fields else self._sent, "env")
+        return [*env, *self._new_env] if self._new_env else env
 
     @property
     def mounts(self) -> dict[str, Object]:
@@ -42,17 +42,25 @@ class Room:
                 self._mounts.setdefault(mount["mountPath"].rstrip("/"), mount)
         return self._mounts
 
-    def list(self, field: str) -> list[object]:
-        """A list of plain values, such as its arguments."""
-        return self._fields[field] if field in self._fields else merge.items(self._sent, field)
+    def values(self, field: str) -> list[Any]:
+        """A list of plain values, such as its arguments. Do not edit."""
+        return merge.items(self._fields if field in self._fields else self._sent, field)
+
+    def put(self, field: str, values: list[Any]) -> None:
+        """Set a list of plain values, or all variables."""
+        self._fields[field] = values
+        if field == "env":
+            self._names, self._new_env = None, []
 
     def add_env(self, entries: list[Object]) -> int:
         """Add those variables that it does not set itself, after its own; give back how many."""
-        known = self.env
+        if self._names is None:
+            self._names = {entry["name"] for entry in self.env}
+        known = self._names
         new = [entry for entry in entries if entry["name"] not in known]
-        for entry in new:
-            known[entry["name"]] = entry
-        self._new_env += new
+        if new:
+            known.update([entry["name"] for entry in new])
+            self._new_env += new
         return len(new)
 
     def add_mount(self, mount: Object) -> None:
@@ -62,27 +70,93 @@ class Room:
             self.mounts[path] = mount
             self._new_mounts.append(mount)
 
-    def put(self, field: str, values: list[object]) -> None:
-        """Set a list of plain values."""
-        self._fields[field] = values
-
-    def put_env(self, values: dict[str, str]) -> None:
-        """Set the literal values of variables that it has."""
-        env = [*merge.items(self._sent, "env"), *self._new_env]
-        self._fields["env"] = [
-            {**entry, "value": values[entry["name"]]} if entry["name"] in values and "value" in entry else entry
-            for entry in env
-        ]
-        self._new_env = []
-        self._env = None
-
+    @property
     def built(self) -> Object:
         """The container as it stands."""
         if not (self._new_env or self._new_mounts or self._fields):
             return self._sent
         container = {**self._sent, **self._fields}
         if self._new_env:
-            container["env"] = [*merge.items(container, "env"), *self._new_env]
+            container["env"] = self.env
         if self._new_mounts:
             container["volumeMounts"] = [*merge.items(container, "volumeMounts"), *self._new_mounts]
         return container
+
+
+class Draft:
+    """A pod in the making."""
+
+    __slots__ = ("_annotations", "_init", "_new_volumes", "_volumes", "rooms", "sent")
+
+    def __init__(self, pod: Object) -> None:
+        self.sent = pod
+        spec = pod["spec"]
+        self.rooms: dict[str, Room] = {}
+        for field in merge.CONTAINER_LISTS:
+            for container in merge.items(spec, field):
+                self.rooms[container["name"]] = Room(container)
+        self._volumes: dict[str, Object] | None = None
+        self._new_volumes: list[Object] = []
+        self._annotations: Object | None = None
+        self._init: tuple[int, Object] | None = None
+
+    def chosen(self, names: Container[str]) -> list[Room]:
+        """The app and init containers of these names, in the order of the pod."""
+        return [room for name, room in self.rooms.items() if name in names]
+
+    @property
+    def volumes(self) -> dict[str, Object]:
+        """The pod's volumes by name. Do not edit."""
+        if self._volumes is None:
+            self._volumes = {volume["name"]: volume for volume in merge.items(self.sent["spec"], "volumes")}
+        return self._volumes
+
+    def fits(self, volume: Object) -> bool:
+        """Tell whether the pod has no volume of that name, or the same one."""
+        existing = self.volumes.get(volume["name"])
+        return existing is None or merge.covers(existing, volume)
+
+    def add_volume(self, volume: Object) -> None:
+        """Add the volume, unless the pod has one of that name."""
+        if volume["name"] not in self.volumes:
+            self.volumes[volume["name"]] = volume
+            self._new_volumes.append(volume)
+
+    def annotation(self, key: str) -> Any:
+        """The value of an annotation."""
+        found = self._annotations or self.sent["metadata"].get("annotations")
+        return found.get(key) if found else None
+
+    def annotate(self, key: str, value: str) -> bool:
+        """Add the annotation; False, and none is added, where it is too large for the object."""
+        together = {**(self._annotations or self.sent["metadata"].get("annotations") or {}), key: value}
+        if merge.annotation_bytes(together) > merge.MAX_ANNOTATION_BYTES:
+            return False
+        self._annotations = together
+        return True
+
+    def insert(self, container: Object, place: int) -> None:
+        """Put our init container at this place among the pod's."""
+        self._init = (place, container)
+
+    @property
+    def built(self) -> Object:
+        """The pod as it stands."""
+        pod, spec = self.sent, self.sent["spec"]
+        changed: Object = {}
+        for field in merge.CONTAINER_LISTS:
+            before = merge.items(spec, field)
+            after = [self.rooms[container["name"]].built for container in before]
+            if any(new is not old for new, old in zip(after, before, strict=True)):
+                changed[field] = after
+        if self._init is not None:
+            place, container = self._init
+            entries = changed.get("initContainers") or merge.items(spec, "initContainers")
+            changed["initContainers"] = [*entries[:place], container, *entries[place:]]
+        if self._new_volumes:
+            changed["volumes"] = [*merge.items(spec, "volumes"), *self._new_volumes]
+        if changed:
+            pod = {**pod, "spec": {**spec, **changed}}
+        if self._annotations is not None:
+            pod = {**pod, "metadata": {**pod["metadata"], "annotations": self._annotations}}
+        return pod

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 from fractions import Fraction
 from typing import Any
 
 from webhook.kube import Object, names
-from webhook.kube import pod as pods
 from webhook.kube.quantity import InvalidQuantity
 from webhook.kube.quantity import parse as parse_quantity
 from webhook.mutate import credentials, merge
+from webhook.mutate.draft import Draft, Room
 from webhook.mutate.load import Load, Site
 from webhook.mutate.redirect import redirect
 from webhook.policy.model import Tenancy
@@ -27,6 +27,7 @@ NETWORK = frozenset(
         "linkerd-proxy",
     }
 )
+_OURS = ("image", "securityContext", "resources", "terminationMessagePolicy")
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
 _CLEAN: Object = {
     "runAsUser": 65532,
@@ -40,47 +41,49 @@ _CLEAN: Object = {
 _OWNER: Object = {**_CLEAN, "runAsUser": 0, "runAsNonRoot": False}
 
 
-def hydrate(pod: Object, loads: Sequence[Load], site: Site, wanting: Collection[str]) -> Object | str:
-    """The pod whose models are hydrated before its own init containers run; or why it cannot be.
+def hydrate(draft: Draft, loads: Sequence[Load], site: Site, wanting: Container[str]) -> str:
+    """Have the models hydrated before the pod's own init containers run; or say why it cannot be, and change nothing.
 
     `wanting` are the containers that request an accelerator: the init container gets the resources and the credentials
     of the largest of them. A container of our name that we would not have made stays as it is.
     """
     if not loads:
-        return pod
-    spec = pod["spec"]
+        return ""
+    spec = draft.sent["spec"]
     for field in ("containers", "ephemeralContainers"):
         if merge.named(merge.items(spec, field), names.INIT_CONTAINER) is not None:
             return f"the pod has a container {names.INIT_CONTAINER} of its own"
-    wanted = container(pod, loads, site, wanting)
-    existing = merge.named(merge.items(spec, "initContainers"), names.INIT_CONTAINER)
-    if existing is None:
-        pod = merge.with_spec(pod, "initContainers", _inserted(merge.items(spec, "initContainers"), wanted))
-    elif not _is_ours(existing, wanted, loads):
+    wanted = container(draft, loads, site, wanting)
+    room = draft.rooms.get(names.INIT_CONTAINER)
+    if room is None:
+        draft.insert(wanted, _place(merge.items(spec, "initContainers")))
+    elif not _is_ours(room, wanted, loads):
         return f"the pod has another init container {names.INIT_CONTAINER}"
     else:
-        joined = _joined(existing, wanted)
-        if joined is not existing:
-            entries = [joined if entry is existing else entry for entry in spec["initContainers"]]
-            pod = merge.with_spec(pod, "initContainers", entries)
+        room.add_env(wanted.get("env", []))
+        for mount in wanted["volumeMounts"]:
+            room.add_mount(mount)
+        if set(room.values("args")) != set(wanted["args"]):
+            room.put("args", wanted["args"])
     for load in loads:
         for volume in load.volumes:
-            pod = merge.add_volume(pod, volume)
+            draft.add_volume(volume)
         mount = load.mount
-        pod = merge.edit_containers(pod, load.targets, lambda c, mount=mount: merge.add_mount(c, mount))  # type: ignore[misc]  # mypy does not see a default argument in a lambda
+        for target in draft.chosen(load.targets):
+            target.add_mount(mount)
     for load in loads:
         if load.model.redirect:
-            pod = redirect(pod, load.source, load.model.mount_path, load.targets)
-    return pod
+            redirect(draft, load.source, load.model.mount_path, load.targets)
+    return ""
 
 
-def container(pod: Object, loads: Sequence[Load], site: Site, wanting: Collection[str]) -> Object:
+def container(draft: Draft, loads: Sequence[Load], site: Site, wanting: Container[str]) -> Object:
     """The init container for these models."""
-    donor = _largest(pod, wanting)
+    donor = _largest(draft, wanting)
     made: Object = {
         "name": names.INIT_CONTAINER,
         "image": site.hydrator_image,
-        "args": [COMMAND, *dict.fromkeys(load.argument for load in _distinct(loads))],
+        "args": [COMMAND, *dict.fromkeys([load.argument for load in _distinct(loads)])],
         "securityContext": _OWNER if any(load.needs_root for load in loads) else _CLEAN,
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
@@ -91,7 +94,7 @@ def container(pod: Object, loads: Sequence[Load], site: Site, wanting: Collectio
     if resources:
         made["resources"] = resources
     mounts = {mount["mountPath"]: mount for load in loads for mount in load.init_mounts}
-    for mount in credentials.mounts(donor, pod):
+    for mount in credentials.mounts(donor, draft.volumes):
         mounts.setdefault(mount["mountPath"], mount)
     made["volumeMounts"] = list(mounts.values())
     return made
@@ -113,9 +116,9 @@ def copied_resources(donor: Object) -> Object:
     return copied
 
 
-def _largest(pod: Object, wanting: Collection[str]) -> Object:
-    apps = pods.app_containers(pod)
-    candidates = [container for container in apps if container.get("name") in wanting] or apps
+def _largest(draft: Draft, wanting: Container[str]) -> Object:
+    apps = [draft.rooms[container["name"]] for container in merge.items(draft.sent["spec"], "containers")]
+    candidates = [room.built for room in apps if room.name in wanting] or [room.built for room in apps]
     if len(candidates) == 1:
         return candidates[0]
     return max(candidates, key=lambda container: (_asks(container, "memory"), _asks(container, "cpu")), default={})
@@ -145,43 +148,32 @@ def _is_for_all(loads: Sequence[Load]) -> bool:
     return any(load.is_shared and load.model.cache.tenancy is Tenancy.CLUSTER for load in loads)
 
 
-def _inserted(entries: list[Any], made: Object) -> list[Any]:
+def _place(entries: list[Any]) -> int:
     place = 0
-    while place < len(entries) and entries[place].get("name") in NETWORK:
+    while place < len(entries) and entries[place]["name"] in NETWORK:
         place += 1
-    return [*entries[:place], made, *entries[place:]]
+    return place
 
 
-def _is_ours(existing: Object, wanted: Object, loads: Sequence[Load]) -> bool:
+def _is_ours(room: Room, wanted: Object, loads: Sequence[Load]) -> bool:
     """Tell a container that an earlier review made, and others may have added to, from one that bears our name."""
-    arguments = existing.get("args")
-    if existing.get("command") or existing.get("restartPolicy") or not isinstance(arguments, list):
+    existing, arguments = room.built, room.values("args")
+    if existing.get("command") or existing.get("restartPolicy") or arguments[:1] != [COMMAND]:
         return False
-    if not all(isinstance(argument, str) for argument in arguments) or arguments[:1] != [COMMAND]:
+    if not all(isinstance(argument, str) for argument in arguments) or not set(arguments) <= set(wanted["args"]):
         return False
-    if not set(arguments) <= set(wanted["args"]):
+    if _is_for_all(loads) and any(entry["name"] in credentials.ENDPOINTS for entry in room.env):
         return False
-    if _is_for_all(loads) and any(e.get("name") in credentials.ENDPOINTS for e in merge.items(existing, "env")):
+    if not all(_covers(existing, wanted, field) for field in _OURS):
         return False
-    fields = ("image", "securityContext", "resources", "terminationMessagePolicy")
-    if not all(covers_field(existing, wanted, field) for field in fields):
-        return False
+    mounts = room.mounts
     for mount in wanted["volumeMounts"]:
-        there = merge.mount_at(existing, mount["mountPath"])
+        there = mounts.get(mount["mountPath"].rstrip("/"))
         if there is not None and not merge.covers(there, mount):
             return False
     return True
 
 
-def covers_field(existing: Object, wanted: Object, field: str) -> bool:
+def _covers(existing: Object, wanted: Object, field: str) -> bool:
     """Tell whether a field that we would set is there as we would set it."""
     return field not in wanted or (field in existing and merge.covers(existing[field], wanted[field], field))
-
-
-def _joined(existing: Object, wanted: Object) -> Object:
-    joined = merge.add_env(existing, wanted.get("env", []))
-    for mount in wanted["volumeMounts"]:
-        joined = merge.add_mount(joined, mount)
-    if set(existing["args"]) != set(wanted["args"]):
-        joined = {**joined, "args": wanted["args"]}
-    return joined

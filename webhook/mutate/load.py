@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from webhook.kube import Object, names
 from webhook.kube.podsecurity import Level, allows_volume
 from webhook.mutate import merge
 from webhook.mutate.account import Account
+from webhook.mutate.draft import Draft, Room
 from webhook.mutate.source import Source
 from webhook.policy.allow import allowed, canonical_source
 from webhook.policy.model import Model, NodeCache, Tenancy
@@ -151,37 +153,37 @@ def cache_root(cache: NodeCache, volume: Object, namespace: str) -> str:
     return "cluster" if cache.tenancy is Tenancy.CLUSTER else f"namespaces/{namespace}"
 
 
-def misplaced(load: Load, pod: Object, site: Site) -> str:
+def misplaced(load: Load, draft: Draft, site: Site) -> str:
     """Why the pod as it stands has no place for this model; empty when it has."""
     for volume in load.volumes:
-        if not merge.volume_fits(pod, volume):
+        if not draft.fits(volume):
             return f"the pod has another volume {volume['name']}"
-    extra, given = load.source_volume, load.model.source_volume
     if load.source.canonical.startswith("file:"):
+        extra, given = load.source_volume, load.model.source_volume
         if extra is None or given is None:
             return "a file:// source needs a sourceVolume"
         if not allows_volume(extra, site.level):
             return f"PodSecurity level {site.level} of the namespace forbids volume {extra['name']}"
         if not load.source.canonical.startswith(f"file://{given.mount_path.rstrip('/')}/"):
             return f"{load.source.canonical} does not lie under {given.mount_path}"
-    wanted = load.mount
-    for container in merge.each_container(pod, load.targets):
-        existing = merge.mount_at(container, load.model.mount_path)
-        if existing is not None and not merge.covers(existing, wanted):
-            return f"{container['name']} mounts its own at {load.model.mount_path}"
+    path = load.model.mount_path.rstrip("/")
+    for room in draft.chosen(load.targets):
+        existing = room.mounts.get(path)
+        if existing is not None and not merge.covers(existing, load.mount):
+            return f"{room.name} mounts its own at {load.model.mount_path}"
     return ""
 
 
-def recover(model: Model, pod: Object, targets: tuple[str, ...], site: Site) -> Source | None:
+def recover(model: Model, draft: Draft, rooms: Sequence[Room], site: Site) -> Source | None:
     """The source that an earlier review of this pod gave the model, when what named it now names the mounted path.
 
     It is taken only where the policy allows it and the target containers mount just that source's directory.
     """
-    existing = merge.named(merge.items(pod["spec"], "initContainers"), names.INIT_CONTAINER)
-    if existing is None or existing.get("image") != site.hydrator_image:
+    existing = draft.rooms.get(names.INIT_CONTAINER)
+    if existing is None or existing.built.get("image") != site.hydrator_image:
         return None
-    mounts = [merge.mount_at(container, model.mount_path) for container in merge.each_container(pod, targets)]
-    for argument in merge.items(existing, "args")[:_MAX_ARGUMENTS]:
+    mounts = [room.mounts.get(model.mount_path.rstrip("/")) for room in rooms]
+    for argument in existing.values("args")[:_MAX_ARGUMENTS]:
         source = _source_of(argument, cache_path(model.cache))
         if source is None or not allowed(source, model.allow):
             continue

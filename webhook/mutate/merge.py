@@ -1,12 +1,7 @@
-"""Joining what we want with what a pod has: by name, and what the pod has stays.
-
-Every function gives back the very object it got where there is nothing to change, so that `is` tells a pod we would
-leave alone from one we would not.
-"""
+"""Comparing what we want with what a pod has. What the pod has stays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from webhook.kube import Object
@@ -14,7 +9,7 @@ from webhook.kube.quantity import InvalidQuantity
 from webhook.kube.quantity import parse as parse_quantity
 
 MAX_ANNOTATION_BYTES = 256 * 1024  # of all keys and values of an object: apimachinery, TotalAnnotationSizeLimitB
-_CONTAINER_LISTS = ("containers", "initContainers")
+CONTAINER_LISTS = ("containers", "initContainers")
 _QUANTITY_KEYS = frozenset({"sizeLimit", "storage"})
 
 
@@ -33,7 +28,7 @@ def named(entries: list[Any], name: str) -> Object | None:
 
 
 def is_sound(pod: Object) -> bool:
-    """Tell whether the lists we add to are lists of named objects, as in every pod that the API server has decoded."""
+    """Tell whether the lists we add to are lists of named objects, no two containers of one name."""
     spec, metadata = pod.get("spec"), pod.get("metadata")
     if type(spec) is not dict or type(metadata) is not dict or not _are_named(spec.get("containers")):
         return False
@@ -41,8 +36,12 @@ def is_sound(pod: Object) -> bool:
         return False
     if not (_are_named(spec.get("initContainers")) and _are_named(spec.get("volumes"))):
         return False
-    for field in _CONTAINER_LISTS:
+    known: set[str] = set()
+    for field in CONTAINER_LISTS:
         for container in spec.get(field) or ():
+            if container["name"] in known:
+                return False
+            known.add(container["name"])
             for inner in ("args", "command"):
                 if type(container.get(inner, [])) is not list and container[inner] is not None:
                     return False
@@ -85,88 +84,6 @@ def covers(existing: Any, wanted: Any, key: str = "") -> bool:
         return bool(parse_quantity(existing) == parse_quantity(wanted))
     except InvalidQuantity:
         return False
-
-
-def with_spec(pod: Object, field: str, value: Any) -> Object:
-    """The pod with one field of its spec set."""
-    return {**pod, "spec": {**pod["spec"], field: value}}
-
-
-def each_container(pod: Object, targets: Collection[str]) -> Iterator[Object]:
-    """The app and init containers of these names."""
-    spec = pod["spec"]
-    for field in _CONTAINER_LISTS:
-        for container in items(spec, field):
-            if container.get("name") in targets:
-                yield container
-
-
-def edit_containers(pod: Object, targets: Collection[str], edit: Callable[[Object], Object]) -> Object:
-    """The pod with `edit` applied to its app and init containers of these names."""
-    spec = changed = pod["spec"]
-    for field in _CONTAINER_LISTS:
-        before = after = items(spec, field)
-        for index, container in enumerate(before):
-            if container.get("name") in targets:
-                new = edit(container)
-                if new is not container:
-                    if after is before:
-                        after = before.copy()
-                    after[index] = new
-        if after is not before:
-            changed = {**changed, field: after}
-    return pod if changed is spec else {**pod, "spec": changed}
-
-
-def volume_fits(pod: Object, volume: Object) -> bool:
-    """Tell whether the pod has no volume of that name, or the same one."""
-    existing = named(items(pod["spec"], "volumes"), volume["name"])
-    return existing is None or covers(existing, volume)
-
-
-def add_volume(pod: Object, volume: Object) -> Object:
-    """The pod with the volume, unless it has one of that name."""
-    volumes = items(pod["spec"], "volumes")
-    if named(volumes, volume["name"]) is not None:
-        return pod
-    return with_spec(pod, "volumes", [*volumes, volume])
-
-
-def mount_at(container: Object, path: str) -> Object | None:
-    """What a container mounts at a path, a slash at the end or not."""
-    path = path.rstrip("/")
-    for mount in items(container, "volumeMounts"):
-        at = mount.get("mountPath")
-        if at == path or (type(at) is str and at.rstrip("/") == path):
-            return mount  # type: ignore[no-any-return]  # entries of a pod's lists are Any
-    return None
-
-
-def add_mount(container: Object, mount: Object) -> Object:
-    """The container with the mount, unless it mounts something at that path."""
-    if mount_at(container, mount["mountPath"]) is not None:
-        return container
-    return {**container, "volumeMounts": [*items(container, "volumeMounts"), mount]}
-
-
-def add_env(container: Object, entries: list[Object]) -> Object:
-    """The container with those variables that it does not set itself, after its own."""
-    existing = items(container, "env")
-    known = {entry.get("name") for entry in existing} if existing else ()
-    new = [entry for entry in entries if entry["name"] not in known]
-    return {**container, "env": [*existing, *new]} if new else container
-
-
-def annotate(pod: Object, key: str, value: str) -> Object:
-    """The pod with the annotation, unless it has one of that key or no room for it."""
-    metadata = pod["metadata"]
-    annotations = metadata.get("annotations") or {}
-    if key in annotations:
-        return pod
-    together = {**annotations, key: value}
-    if annotation_bytes(together) > MAX_ANNOTATION_BYTES:
-        return pod
-    return {**pod, "metadata": {**metadata, "annotations": together}}
 
 
 def annotation_bytes(annotations: Object) -> int:

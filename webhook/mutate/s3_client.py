@@ -6,16 +6,18 @@ Only the AWS CLI reads it (measured: boto3 ignores the keys that matter).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from webhook.kube import Object, names
 from webhook.mutate import merge
 from webhook.mutate.account import Account, Part
+from webhook.mutate.draft import Draft, Room
 from webhook.policy.model import ClientProfile, Policy
 
 # The container has an AWS configuration of its own, or asks for a profile that ours does not have.
 _OWN_CONFIG = frozenset({"AWS_CONFIG_FILE", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"})
+_ENTRY: Object = {"name": "AWS_CONFIG_FILE", "value": names.AWS_CONFIG_FILE}
 _MOUNT: Object = {"name": names.VOLUME_AWS_CONFIG, "mountPath": names.AWS_CONFIG_DIRECTORY, "readOnly": True}
 _VOLUME: Object = {
     "name": names.VOLUME_AWS_CONFIG,
@@ -39,46 +41,40 @@ def environment(policy: Policy) -> list[Object]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def set_environment(pod: Object, entries: list[Object], targets: Collection[str], account: Account) -> Object:
-    """The pod whose target containers have the variables. What a container sets itself stays."""
-    touched: list[int] = []
-
-    def edit(container: Object) -> Object:
-        after = merge.add_env(container, entries)
-        if after is not container:
-            touched.append(len(after["env"]) - len(merge.items(container, "env")))
-        return after
-
-    pod = merge.edit_containers(pod, targets, edit)
-    if touched:
-        most, count = max(touched), len(touched)
-        account.do(Part.CLIENT, f"sets {most} env on {count} container{'s' if count > 1 else ''}")
-    return pod
+def set_environment(draft: Draft, entries: list[Object], targets: Container[str], account: Account) -> None:
+    """Give the target containers the variables. What a container sets itself stays."""
+    added = [count for count in (room.add_env(entries) for room in draft.chosen(targets)) if count]
+    if added:
+        told = f"sets {max(added)} env on {len(added)} container{'s' if len(added) > 1 else ''}"
+        account.do(Part.CLIENT, told)
 
 
-def set_config(pod: Object, text: str, targets: Collection[str], account: Account) -> Object:
-    """The pod whose target containers find this AWS CLI configuration, unless they bring one of their own."""
-    existing = (pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_AWS_CONFIG)
+def set_config(draft: Draft, text: str, targets: Container[str], account: Account) -> None:
+    """Let the target containers find this AWS CLI configuration, unless they bring one of their own."""
+    existing = draft.annotation(names.ANNOTATION_AWS_CONFIG)
     if existing is not None and existing != text:
-        return account.left(pod, f"awsConfig: annotation {names.ANNOTATION_AWS_CONFIG} has other text")
-    if not merge.volume_fits(pod, _VOLUME):
-        return account.left(pod, f"awsConfig: the pod has another volume {names.VOLUME_AWS_CONFIG}")
+        account.leave(f"awsConfig: annotation {names.ANNOTATION_AWS_CONFIG} has other text")
+        return
+    if not draft.fits(_VOLUME):
+        account.leave(f"awsConfig: the pod has another volume {names.VOLUME_AWS_CONFIG}")
+        return
     free = []
-    for container in merge.each_container(pod, targets):
-        own = _own(container)
+    for room in draft.chosen(targets):
+        own = _own(room)
         if own:
-            account.leave(f"awsConfig: {container['name']} {own}")
+            account.leave(f"awsConfig: {room.name} {own}")
         elif own is not None:
-            free.append(container["name"])
+            free.append(room)
     if not free:
-        return pod
-    annotated = merge.annotate(pod, names.ANNOTATION_AWS_CONFIG, text)
-    if annotated is pod and existing is None:
-        return account.left(pod, "awsConfig: no room left in the pod's annotations")
-    account.do(Part.CLIENT, f"gives {', '.join(free)} an AWS CLI configuration")
-    pod = merge.add_volume(annotated, _VOLUME)
-    entry = {"name": "AWS_CONFIG_FILE", "value": names.AWS_CONFIG_FILE}
-    return merge.edit_containers(pod, free, lambda c: merge.add_env(merge.add_mount(c, _MOUNT), [entry]))
+        return
+    if existing is None and not draft.annotate(names.ANNOTATION_AWS_CONFIG, text):
+        account.leave("awsConfig: no room left in the pod's annotations")
+        return
+    draft.add_volume(_VOLUME)
+    for room in free:
+        room.add_mount(_MOUNT)
+        room.add_env([_ENTRY])
+    account.do(Part.CLIENT, f"gives {', '.join([room.name for room in free])} an AWS CLI configuration")
 
 
 def config_text(profiles: tuple[ClientProfile, ...]) -> str:
@@ -107,20 +103,16 @@ def _ini(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else " ".join(str(value).split())
 
 
-def _own(container: Object) -> str | None:
+def _own(room: Room) -> str | None:
     """What the container has of its own; None when it has ours already, nothing when it has none."""
-    path = None
-    for entry in merge.items(container, "env"):
-        name = entry.get("name")
+    is_set = False
+    for entry in room.env:
+        name = entry["name"]
         if name in _OWN_CONFIG:
             if name != "AWS_CONFIG_FILE" or entry.get("value") != names.AWS_CONFIG_FILE:
                 return f"sets {name} itself"
-            path = names.AWS_CONFIG_FILE
-    mount = merge.mount_at(container, names.AWS_CONFIG_DIRECTORY)
-    if mount is not None and not merge.covers(mount, _MOUNT):
-        return f"mounts its own at {names.AWS_CONFIG_DIRECTORY}"
-    for other in merge.items(container, "volumeMounts"):
-        at = other.get("mountPath")
-        if type(at) is str and at.rstrip("/").endswith("/.aws"):
-            return f"mounts its own at {at}"
-    return None if mount is not None and path is not None else ""
+            is_set = True
+    for path, mount in room.mounts.items():
+        if path.endswith("/.aws") or (path == names.AWS_CONFIG_DIRECTORY and not merge.covers(mount, _MOUNT)):
+            return f"mounts its own at {mount['mountPath']}"
+    return None if is_set and names.AWS_CONFIG_DIRECTORY in room.mounts else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, assert_never
 
 from webhook.cel import Activation, FailedEvaluation
@@ -28,10 +28,13 @@ class NoSource(NamedTuple):
     refused: bool = False
 
 
-def resolve(model: Model, pod: Object, targets: Iterable[Object], activation: Activation) -> Source | NoSource:
-    """The source of a model for this pod, or why there is none. `targets` are the containers that would mount it.
+def resolve(
+    model: Model, pod: Object, targets: Iterable[Object], activation: Callable[[], Activation]
+) -> Source | NoSource:
+    """The source of a model for this pod, or why there is none.
 
-    What a pod's author wrote selects among what `allow` lists: it is used only in the one spelling that was checked.
+    `targets` are the containers that would mount it; only an expression asks for `activation`. What a pod's author
+    wrote selects among what `allow` lists, and is used only in the one spelling that was checked.
     """
     written = _written(model.source, pod, targets, activation)
     if isinstance(written, NoSource):
@@ -56,7 +59,9 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
-def _written(rule: SourceRule, pod: Object, targets: Iterable[Object], activation: Activation) -> str | NoSource:
+def _written(
+    rule: SourceRule, pod: Object, targets: Iterable[Object], activation: Callable[[], Activation]
+) -> str | NoSource:
     match rule.kind:
         case "value":
             return rule.text
@@ -78,10 +83,10 @@ def _written(rule: SourceRule, pod: Object, targets: Iterable[Object], activatio
             assert_never(rule.kind)
 
 
-def _evaluated(rule: SourceRule, activation: Activation) -> str | NoSource:
+def _evaluated(rule: SourceRule, activation: Callable[[], Activation]) -> str | NoSource:
     assert rule.expression is not None
     try:
-        value = rule.expression.value(activation)
+        value = rule.expression.value(activation())
     except FailedEvaluation as error:
         return NoSource(f"no source: its expression failed: {shown(str(error))}")
     if not isinstance(value, str):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Container
 
 from webhook.kube import Object
 from webhook.kube.podsecurity import Level, allows_volume
 from webhook.mutate import merge
 from webhook.mutate.account import Account, Part
+from webhook.mutate.draft import Draft
 from webhook.policy.model import VolumeRule
 
 
-def add(pod: Object, rule: VolumeRule, targets: Collection[str], level: Level, account: Account) -> Object:
-    """The pod with the rule's volume mounted in the target containers; where the author mounts their own, theirs stays.
+def add(draft: Draft, rule: VolumeRule, targets: Container[str], level: Level, account: Account) -> None:
+    """Mount the rule's volume in the target containers; where the author mounts their own, theirs stays.
 
     Nothing is added that the namespace's PodSecurity level forbids.
     """
@@ -21,20 +22,23 @@ def add(pod: Object, rule: VolumeRule, targets: Collection[str], level: Level, a
     if rule.read_only:
         mount["readOnly"] = True
     free, own = [], []
-    for container in merge.each_container(pod, targets):
-        existing = merge.mount_at(container, rule.mount_path)
+    path = rule.mount_path.rstrip("/")
+    for room in draft.chosen(targets):
+        existing = room.mounts.get(path)
         if existing is None:
-            free.append(container["name"])
+            free.append(room)
         elif not merge.covers(existing, mount):
-            own.append(container["name"])
+            own.append(room.name)
     if own:
         account.leave(f"volume {name}: {', '.join(own)} mounts its own at {rule.mount_path}")
     if not free:
-        return pod
+        return
     if not allows_volume(rule.volume, level):
-        return account.left(pod, f"volume {name}: PodSecurity level {level} of the namespace forbids it")
-    if not merge.volume_fits(pod, rule.volume):
-        return account.left(pod, f"volume {name}: the pod has another of that name")
-    account.do(Part.VOLUMES, f"mounts {name} at {rule.mount_path}")
-    pod = merge.add_volume(pod, rule.volume)
-    return merge.edit_containers(pod, free, lambda container: merge.add_mount(container, mount))
+        account.leave(f"volume {name}: PodSecurity level {level} of the namespace forbids it")
+    elif not draft.fits(rule.volume):
+        account.leave(f"volume {name}: the pod has another of that name")
+    else:
+        draft.add_volume(rule.volume)
+        for room in free:
+            room.add_mount(mount)
+        account.do(Part.VOLUMES, f"mounts {name} at {rule.mount_path}")
