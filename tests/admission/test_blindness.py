@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests import builders, strategies
 from webhook.admission import admit
 from webhook.admission.blindness import Blindness, of_expression
+from webhook.admission.scene import lean
 from webhook.cel import Activation, Bindings, FailedEvaluation, environment
 from webhook.kube import Object
 
@@ -100,6 +101,7 @@ def test_the_blind_see_no_difference(pod: Object) -> None:
     for expression, blindness in _COMPILED:
         if blindness >= enough:
             assert _answer(expression, pod) == _answer(expression, decision.pod), expression.source
+        assert _answer(expression, pod) == _answer(expression, lean(pod)), expression.source
 
 
 def _answer(expression: object, pod: Object) -> object:

@@ -1,8 +1,8 @@
-"""Which expressions cannot tell a pod from what we make of it, so that a second review need not ask them again.
+"""Which expressions cannot tell a pod from what we make of it: a second review need not ask them again.
 
 We write to a few fields only (`laws` holds us to them). An expression that reads no such field has the same answer
-before and after. This is judged once for each policy, by the tokens of its expressions: whatever is not plainly blind
-counts as seeing, and is simply evaluated again.
+before and after, and need not be shown them. This is judged once for each policy, by the tokens of its expressions:
+whatever is not plainly blind counts as seeing, is shown everything, and is evaluated again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from webhook.policy.model import Policy
 _TOKEN = re.compile(
     r"""\s*(?:(?P<string>"[^"\\\n]*"|'[^'\\\n]*')|(?P<word>[A-Za-z_]\w*)|(?P<number>\d+)|(?P<sign>&&|\|\||[=!<>]=|[-+*%?:!<>.,()\[\]{}]))"""
 )
-_WRITTEN = ("affinity", "args", "command", "env", "initContainers", "volumeMounts", "volumes")
+WRITTEN = ("affinity", "args", "command", "env", "initContainers", "volumeMounts", "volumes")
+"""The fields of a pod's spec and of its containers that we write to, besides two annotations."""
+
 _OURS = frozenset({names.ANNOTATION_DECISION, names.ANNOTATION_AWS_CONFIG})
 _ROOTS = frozenset({"request", "namespaceObject", "variables", "inventory", "oldObject"})
 _WORDS = frozenset({"true", "false", "null", "in"})
@@ -50,7 +52,7 @@ def of_expression(text: str) -> Blindness:
     annotated = False
     for index in range(3, len(padded) - 6):
         token = padded[index]
-        if any(word in token for word in _WRITTEN):
+        if any(word in token for word in WRITTEN):
             return Blindness.SEEING
         if token == "annotations":  # noqa: S105  a token of a language
             if not _reads_one_annotation(padded, index):

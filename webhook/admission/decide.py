@@ -12,6 +12,7 @@ from webhook.admission.decision import Decision, Facts, PolicyVerdict, Result
 from webhook.admission.fold import Folded, Matched, fold
 from webhook.admission.recipe import recipe
 from webhook.admission.scene import Scene
+from webhook.cel import Activation
 from webhook.kube import Object, names, patch
 from webhook.kube import pod as pods
 from webhook.kube.accelerator import Accelerators
@@ -22,6 +23,7 @@ from webhook.policy.match import Match, Subject, match
 from webhook.policy.model import FailurePolicy, Mode, Policy
 
 _MAX_TOLD = 1024  # characters of one audit annotation
+_NO_DIGITS = str.maketrans("", "", "0123456789")
 _MODES = {str(mode): mode for mode in Mode}
 
 
@@ -159,7 +161,7 @@ def _place(operation: Object) -> str:
     The operations on one list keep their order, and what they add stands before what they edit within it.
     """
     path: str = operation["path"]
-    return "/".join([part for part in path.split("/") if not part.isdecimal()])
+    return path.translate(_NO_DIGITS)
 
 
 def _is_creation(request: AdmissionRequest) -> bool:
@@ -194,9 +196,9 @@ class _Subject(Subject):
 
     __slots__ = ("_scene",)
 
-    def __init__(self, request: AdmissionRequest, scene: Scene) -> None:
+    def __init__(self, request: AdmissionRequest, scene: Scene, activation: Activation) -> None:
         labels, accelerators = scene.facts.namespace_labels, scene.facts.settings.accelerators
-        super().__init__(scene.sent, request, labels, accelerators, scene.claims, scene.activation)
+        super().__init__(scene.sent, request, labels, accelerators, scene.claims, activation)
         self._scene = scene
 
     def requests(self, accelerators: Accelerators) -> bool:
@@ -207,23 +209,31 @@ def _judge_again(judged: Sequence[_Judged], scene: Scene, request: AdmissionRequ
     """What the policies say of the pod we made of theirs. Those that cannot tell the two apart are not asked again."""
     had = bool(pods.metadata(scene.sent).get("annotations"))
     enough = Blindness.WITH_ANNOTATIONS if had else Blindness.BLIND
-    subject: Subject | None = None
     second = []
     for each in judged:
         if each.mode is Mode.OFF or recipe(each.policy).blindness >= enough:
             second.append(each)
         else:
-            subject = subject or _Subject(replace(request, object=after.sent), after)
+            subject = _Subject(replace(request, object=after.sent), after, after.activation)
             second.append(_Judged(each.policy, each.mode, match(each.policy, subject)))
     return second
 
 
 def _judge(request: AdmissionRequest, facts: Facts, scene: Scene) -> list[_Judged]:
-    subject = _Subject(request, scene)
+    # Engines convert a pod as a whole: a blind policy is shown what it can see, a seeing one all of it.
+    lean: Subject | None = None
+    full: Subject | None = None
     judged = []
     for policy in facts.policies.policies:
         mode, why = _mode(policy, facts)
-        found = Match("skipped", why) if mode is Mode.OFF else match(policy, subject)
+        if mode is Mode.OFF:
+            found = Match("skipped", why)
+        elif recipe(policy).blindness is Blindness.SEEING:
+            full = full or _Subject(request, scene, scene.activation)
+            found = match(policy, full)
+        else:
+            lean = lean or _Subject(request, scene, scene.lean_activation)
+            found = match(policy, lean)
         judged.append(_Judged(policy, mode, found))
     return judged
 

@@ -79,25 +79,25 @@ def _stays_within_reach(change: Change) -> None:
     for container in _made(change):
         _mounts_exist(container, [], known)
     for old, new in _pairs(change):
-        if new is not old:
-            _container(old, new, change.paths, known)
+        _container(old, new, change.paths, known)
 
 
 def _pairs(change: Change) -> Iterator[tuple[Object, Object]]:
-    """Every app and init container of the pod as sent, and what became of it."""
+    """Every app and init container that changed: as sent, and what became of it."""
     before, after = change.sent["spec"], change.wanted["spec"]
     for field in ("containers", "initContainers"):
         old, new = items(before, field), items(after, field)
         if new is old:
             continue
         if len(new) == len(old) + 1 and field == "initContainers":
-            made = [entry for entry in new if entry.get("name") == names.INIT_CONTAINER]
-            if len(made) != 1:
-                raise _Broken("reach: an init container was added that is not ours")
-            new = [entry for entry in new if entry is not made[0]]
-        if [entry.get("name") for entry in new] != [entry.get("name") for entry in old]:
+            new = [entry for entry in new if entry.get("name") != names.INIT_CONTAINER]
+        if len(new) != len(old):
             raise _Broken(f"reach: spec.{field} lost or gained a container")
-        yield from zip(old, new, strict=True)
+        for mine, theirs in zip(new, old, strict=True):
+            if mine is not theirs:
+                if mine.get("name") != theirs.get("name"):
+                    raise _Broken(f"reach: spec.{field} lost or gained a container")
+                yield theirs, mine
 
 
 def _made(change: Change) -> list[Object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from webhook.admission.blindness import WRITTEN
 from webhook.admission.decision import Facts
 from webhook.cel import Activation, Bindings
 from webhook.inventory.model import Inventory
@@ -18,7 +19,7 @@ from webhook.mutate.load import Site
 class Scene:
     """What all edits of one review share. What is costly is made when it is first asked for, and once."""
 
-    __slots__ = ("_activation", "_asked", "_request", "claims", "facts", "sent", "site")
+    __slots__ = ("_activation", "_asked", "_lean", "_request", "claims", "facts", "sent", "site")
 
     def __init__(self, request: AdmissionRequest, sent: Object, facts: Facts) -> None:
         level = podsecurity.level_of(facts.namespace_labels, facts.settings.default_level)
@@ -28,13 +29,15 @@ class Scene:
         self.claims = _claims(sent, request.namespace, facts.inventory)
         self._request = request
         self._activation: Activation | None = None
+        self._lean: Activation | None = None
         self._asked: dict[int, dict[str, frozenset[str]]] = {}
 
     def after(self, pod: Object) -> Scene:
         """The scene of a pod that was made of this one: what its containers ask for is the same."""
         scene = Scene.__new__(Scene)
         scene.sent, scene.facts, scene.site, scene.claims = pod, self.facts, self.site, self.claims
-        scene._request, scene._activation, scene._asked = self._request, None, self._asked  # noqa: SLF001  our own
+        scene._request, scene._asked = self._request, self._asked  # noqa: SLF001  our own class
+        scene._activation = scene._lean = None  # noqa: SLF001  our own class
         return scene
 
     def asked(self, accelerators: Accelerators | None = None) -> dict[str, frozenset[str]]:
@@ -49,8 +52,15 @@ class Scene:
     def activation(self) -> Activation:
         """What expressions see."""
         if self._activation is None:
-            self._activation = _activation(self._request, self.sent, self.facts)
+            self._activation = _activation(self._request, _seen(self.sent), self.facts)
         return self._activation
+
+    @property
+    def lean_activation(self) -> Activation:
+        """What expressions see that are blind to the fields we write."""
+        if self._lean is None:
+            self._lean = _activation(self._request, lean(self.sent), self.facts)
+        return self._lean
 
 
 class _View(NamedTuple):
@@ -80,6 +90,18 @@ def _activation(request: AdmissionRequest, sent: Object, facts: Facts) -> Activa
             inventory=_View(facts.inventory, facts.placement_usable),
         )
     )
+
+
+def lean(pod: Object) -> Object:
+    """The pod without what a blind expression cannot see: engines convert all they are given."""
+    pod = _seen(pod)
+    spec = {key: value for key, value in pod["spec"].items() if key not in WRITTEN}
+    containers = spec.get("containers")
+    if containers:
+        spec["containers"] = [
+            {key: value for key, value in container.items() if key not in WRITTEN} for container in containers
+        ]
+    return {**pod, "spec": spec}
 
 
 def _seen(pod: Object) -> Object:

@@ -83,7 +83,7 @@ def container(draft: Draft, loads: Sequence[Load], site: Site, wanting: Containe
     made: Object = {
         "name": names.INIT_CONTAINER,
         "image": site.hydrator_image,
-        "args": [COMMAND, *dict.fromkeys([load.argument for load in _distinct(loads)])],
+        "args": [COMMAND, *[load.argument for load in _distinct(loads)]],
         "securityContext": _OWNER if any(load.needs_root for load in loads) else _CLEAN,
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
@@ -136,8 +136,10 @@ def _asks(container: Object, resource: str) -> int | Fraction:
     return 0
 
 
-def _distinct(loads: Sequence[Load]) -> list[Load]:
+def _distinct(loads: Sequence[Load]) -> Sequence[Load]:
     """One of those that bring the same source into the same cache: the first."""
+    if len(loads) == 1:
+        return loads
     first: dict[tuple[str, str], Load] = {}
     for load in loads:
         first.setdefault((load.model.cache.name, load.source.canonical), load)

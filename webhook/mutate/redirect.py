@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 from webhook.mutate.draft import Draft
@@ -16,31 +15,30 @@ def redirect(draft: Draft, source: Source, path: str, targets: Container[str]) -
     A slash at the end makes no difference. Texts are compared as they stand: nothing inside a longer text is touched,
     and a `$(VAR)` follows the variable it names.
     """
-    bare = {source.canonical.rstrip("/"), source.written.rstrip("/")}
-    spellings = bare | {f"{text}/" for text in bare}
+    stem = source.canonical.rstrip("/")
+    written = source.written.rstrip("/")
+    spellings = {stem, f"{stem}/", written, f"{written}/"}
     for room in draft.chosen(targets):
         for field in ("command", "args"):
             before = room.values(field)
-            after = [_replaced(value, spellings, path) for value in before]
-            if after != before:
-                room.put(field, after)
+            # Most words have nothing to do with it: they are told apart without a call for each.
+            if any(type(word) is str and (stem in word or written in word) for word in before):
+                after = [_replaced(word, spellings, path) for word in before]
+                if after != before:
+                    room.put(field, after)
         env = room.env
-        named = [index for index, entry in enumerate(env) if _names(entry.get("value"), spellings)]
+        named = [at for at, entry in enumerate(env) if type(v := entry.get("value")) is str and v in spellings]
         if named:
-            after = env.copy()
-            for index in named:
-                after[index] = {**env[index], "value": path}
-            room.put("env", after)
+            changed = env.copy()
+            for at in named:
+                changed[at] = {**env[at], "value": path}
+            room.put("env", changed)
 
 
-def _names(value: Any, spellings: AbstractSet[str]) -> bool:
-    return type(value) is str and value in spellings
-
-
-def _replaced(value: Any, spellings: AbstractSet[str], path: str) -> Any:
-    if type(value) is not str:
-        return value
-    if value in spellings:
+def _replaced(word: Any, spellings: set[str], path: str) -> Any:
+    if type(word) is not str:
+        return word
+    if word in spellings:
         return path
-    flag, equals, rest = value.partition("=")
-    return f"{flag}={path}" if equals and rest in spellings and flag.startswith("-") else value
+    flag, equals, rest = word.partition("=")
+    return f"{flag}={path}" if equals and rest in spellings and flag.startswith("-") else word
