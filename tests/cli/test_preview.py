@@ -84,7 +84,15 @@ def test_json_is_what_scripts_were_promised(policies: Path) -> None:
     assert list(item) == ["source", "kind", "namespace", "name", "decision", "pod"]
     assert [item[key] for key in ("source", "kind", "namespace", "name")] == ["<stdin>:2", "Pod", "default", "train"]
     decision = item["decision"]
-    assert list(decision) == ["allowed", "policies", "patch", "wouldPatch", "warnings", "secondsSaved"]
+    assert list(decision) == [
+        "allowed",
+        "policies",
+        "patch",
+        "wouldPatch",
+        "warnings",
+        "secondsSaved",
+        "wouldSecondsSaved",
+    ]
     assert decision["policies"] == [
         {"name": "debug-nccl", "mode": "Enforce", "result": "matched", "reason": "sets 1 env on 1 container"}
     ]

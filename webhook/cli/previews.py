@@ -104,7 +104,10 @@ def printed(items: list[Preview], output: str) -> str:
 
 
 def decision_json(decision: Decision) -> dict[str, Any]:
-    """A decision as scripts and `expected.yaml` files see it. `secondsSaved` counts what `patch` saves, to 0.1 s."""
+    """A decision as scripts and `expected.yaml` files see it.
+
+    `secondsSaved` counts what `patch` saves, and `wouldSecondsSaved` what `wouldPatch` would, to 0.1 s.
+    """
     return {
         "allowed": decision.allowed,
         "policies": [
@@ -115,6 +118,7 @@ def decision_json(decision: Decision) -> dict[str, Any]:
         "wouldPatch": decision.would_patch,
         "warnings": list(decision.warnings),
         "secondsSaved": round(decision.seconds_saved, 1),
+        "wouldSecondsSaved": round(decision.would_seconds_saved, 1),
     }
 
 
