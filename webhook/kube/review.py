@@ -225,11 +225,13 @@ def _is_deeper(body: bytes, levels: int) -> bool:
     steps = steps.replace(b'""', b"")
     if b'"' in steps:
         steps = b"".join(steps.split(b'"')[::2])
-    dropped = 0
-    while steps and dropped < _USUAL_LEVELS and len(steps) < _USUAL_BRACKETS:
+    left = levels
+    while steps.count(1) > left:  # else it has too few brackets to be deeper: for real pods a level or two settle it
+        if left == levels - _USUAL_LEVELS or len(steps) > _USUAL_BRACKETS:
+            return max(accumulate(memoryview(steps).cast("b"))) > left
         steps = steps.replace(b"\x01\xff", b"")
-        dropped += 1
-    return max(accumulate(memoryview(steps).cast("b")), default=0) > levels - dropped
+        left -= 1
+    return False
 
 
 def _kind(value: Any) -> str:
