@@ -23,6 +23,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "schema": ("webhook.cli.schema:command", "Print the JSON Schema of policy files, for editors and CI."),
     "sandbox": ("webhook.cli.sandbox:command", "A real control plane on this machine with Warmpod in it."),
     "webhook": ("webhook.cli.webhook:command", "Serve the mutating admission webhook over TLS."),
+    "certs": ("webhook.cli.certs:command", "Issue a serving certificate and its authority."),
 }
 
 EPILOG = """\b
