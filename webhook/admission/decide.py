@@ -23,7 +23,6 @@ from webhook.policy.match import Match, Subject, match
 from webhook.policy.model import FailurePolicy, Mode, Policy
 
 _MAX_TOLD = 1024  # characters of one audit annotation
-_NO_DIGITS = str.maketrans("", "", "0123456789")
 _MODES = {str(mode): mode for mode in Mode}
 
 
@@ -148,20 +147,11 @@ def _checked(
         refolded = _fold(_judge_again(judged, scene, request, after), after, modes)
         return pod if refolded is None else refolded[1].pod
 
-    operations = sorted(patch.diff(sent, wanted), key=_place)
+    operations = patch.diff(sent, wanted)
     broken = laws.broken(laws.Change(sent, wanted, operations, folded[1].paths, scene.site), again)
     if broken:
         return _Result(sent, [], violations=broken)
     return _Result(wanted, operations, folded[1].seconds)
-
-
-def _place(operation: Object) -> str:
-    """What operations are sorted by, so that the order of a review's keys is nothing: the path without its indexes.
-
-    The operations on one list keep their order, and what they add stands before what they edit within it.
-    """
-    path: str = operation["path"]
-    return path.translate(_NO_DIGITS)
 
 
 def _is_creation(request: AdmissionRequest) -> bool:

@@ -30,8 +30,8 @@ def diff(before: Object, after: Object) -> list[Object]:
     """The operations (`add`, `replace`, `remove`) that turn `before` into `after`; none when they are equal.
 
     Entries of a list are told apart by name, so that a container put in front is one `add` and its neighbours stay
-    untouched. The same input gives the same operations in the same order. The values in them are parts of `after`, not
-    copies.
+    untouched. Equal inputs give the same operations in the same order, whatever the order of their keys. The values in
+    them are parts of `after`, not copies.
     """
     operations: list[Object] = []
     if before is not after:
@@ -105,14 +105,18 @@ def _diff(before: Any, after: Any, path: str, operations: list[Object]) -> None:
 
 
 def _diff_objects(before: Object, after: Object, path: str, operations: list[Object]) -> None:
-    for key, value in before.items():
+    changed = [key for key, value in before.items() if after.get(key, _MISSING) is not value]
+    changed += [key for key in after if key not in before]
+    if len(changed) > 1:
+        changed.sort()  # the order of keys is nothing, also not to the order of operations
+    for key in changed:
+        inner = f"{path}/{_escaped(key)}"
         if key not in after:
-            operations.append({"op": "remove", "path": f"{path}/{_escaped(key)}"})
-        elif (wanted := after[key]) is not value:
-            _diff(value, wanted, f"{path}/{_escaped(key)}", operations)
-    for key, wanted in after.items():
-        if key not in before:
-            operations.append({"op": "add", "path": f"{path}/{_escaped(key)}", "value": wanted})
+            operations.append({"op": "remove", "path": inner})
+        elif key not in before:
+            operations.append({"op": "add", "path": inner, "value": after[key]})
+        else:
+            _diff(before[key], after[key], inner, operations)
 
 
 def _diff_lists(before: list[Any], after: list[Any], path: str, operations: list[Object]) -> None:
