@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from webhook.admission import laws
-from webhook.admission.blindness import Blindness
 from webhook.admission.decision import Decision, Facts, PolicyVerdict, Result
 from webhook.admission.fold import Folded, Matched, fold
-from webhook.admission.recipe import recipe
 from webhook.admission.scene import Scene
-from webhook.cel import Activation
 from webhook.kube import Object, names, patch
 from webhook.kube import pod as pods
 from webhook.kube.accelerator import Accelerators
@@ -54,7 +50,7 @@ def admit(request: AdmissionRequest, facts: Facts) -> Decision:
             would_pod=pod,
         )
     scene = Scene(request, pod, facts)
-    judged = _judge(request, facts, scene)
+    judged = _judge(request, scene)
     errors = [each for each in judged if each.match.result == "errored"]
     for each in errors:
         if each.policy.failure_policy is FailurePolicy.FAIL and each.mode is Mode.ENFORCE:
@@ -144,7 +140,9 @@ def _checked(
 
     def again(pod: Object) -> Object:
         after = scene.after(pod)
-        refolded = _fold(_judge_again(judged, scene, request, after), after, modes)
+        # Selectors look at labels and at what containers request: reach and the scene hold these to be the same.
+        same = after.shown == scene.shown
+        refolded = _fold(judged if same else _judge(request, after), after, modes)
         return pod if refolded is None else refolded[1].pod
 
     operations = patch.diff(sent, wanted)
@@ -186,44 +184,25 @@ class _Subject(Subject):
 
     __slots__ = ("_scene",)
 
-    def __init__(self, request: AdmissionRequest, scene: Scene, activation: Activation) -> None:
+    def __init__(self, request: AdmissionRequest, scene: Scene) -> None:
         labels, accelerators = scene.facts.namespace_labels, scene.facts.settings.accelerators
-        super().__init__(scene.sent, request, labels, accelerators, scene.claims, activation)
+        super().__init__(scene.sent, request, labels, accelerators, scene.claims, scene.activation)
         self._scene = scene
 
     def requests(self, accelerators: Accelerators) -> bool:
         return bool(self._scene.asked(accelerators))
 
 
-def _judge_again(judged: Sequence[_Judged], scene: Scene, request: AdmissionRequest, after: Scene) -> list[_Judged]:
-    """What the policies say of the pod we made of theirs. Those that cannot tell the two apart are not asked again."""
-    had = bool(pods.metadata(scene.sent).get("annotations"))
-    enough = Blindness.WITH_ANNOTATIONS if had else Blindness.BLIND
-    second = []
-    for each in judged:
-        if each.mode is Mode.OFF or recipe(each.policy).blindness >= enough:
-            second.append(each)
-        else:
-            subject = _Subject(replace(request, object=after.sent), after, after.activation)
-            second.append(_Judged(each.policy, each.mode, match(each.policy, subject)))
-    return second
-
-
-def _judge(request: AdmissionRequest, facts: Facts, scene: Scene) -> list[_Judged]:
-    # Engines convert a pod as a whole: a blind policy is shown what it can see, a seeing one all of it.
-    lean: Subject | None = None
-    full: Subject | None = None
+def _judge(request: AdmissionRequest, scene: Scene) -> list[_Judged]:
+    subject: Subject | None = None
     judged = []
-    for policy in facts.policies.policies:
-        mode, why = _mode(policy, facts)
+    for policy in scene.facts.policies.policies:
+        mode, why = _mode(policy, scene.facts)
         if mode is Mode.OFF:
             found = Match("skipped", why)
-        elif recipe(policy).blindness is Blindness.SEEING:
-            full = full or _Subject(request, scene, scene.activation)
-            found = match(policy, full)
         else:
-            lean = lean or _Subject(request, scene, scene.lean_activation)
-            found = match(policy, lean)
+            subject = subject or _Subject(request, scene)
+            found = match(policy, subject)
         judged.append(_Judged(policy, mode, found))
     return judged
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from webhook.admission.blindness import WRITTEN
 from webhook.admission.decision import Facts
-from webhook.cel import Activation, Bindings
+from webhook.admission.recipe import reads_of
+from webhook.cel import Activation, Bindings, cut
 from webhook.inventory.model import Inventory
 from webhook.kube import Object, podsecurity
 from webhook.kube import pod as pods
@@ -19,7 +19,7 @@ from webhook.mutate.load import Site
 class Scene:
     """What all edits of one review share. What is costly is made when it is first asked for, and once."""
 
-    __slots__ = ("_activation", "_asked", "_lean", "_request", "claims", "facts", "sent", "site")
+    __slots__ = ("_activation", "_asked", "_request", "_shown", "claims", "facts", "sent", "site")
 
     def __init__(self, request: AdmissionRequest, sent: Object, facts: Facts) -> None:
         level = podsecurity.level_of(facts.namespace_labels, facts.settings.default_level)
@@ -28,8 +28,8 @@ class Scene:
         self.site = Site(request.namespace, level, facts.settings.hydrator_image)
         self.claims = _claims(sent, request.namespace, facts.inventory)
         self._request = request
+        self._shown: Object | None = None
         self._activation: Activation | None = None
-        self._lean: Activation | None = None
         self._asked: dict[int, dict[str, frozenset[str]]] = {}
 
     def after(self, pod: Object) -> Scene:
@@ -37,7 +37,9 @@ class Scene:
         scene = Scene.__new__(Scene)
         scene.sent, scene.facts, scene.site, scene.claims = pod, self.facts, self.site, self.claims
         scene._request, scene._asked = self._request, self._asked  # noqa: SLF001  our own class
-        scene._activation = scene._lean = None  # noqa: SLF001  our own class
+        scene._shown = None  # noqa: SLF001  our own class
+        # Expressions that are shown the same have the same answers, and what an engine made of it is made.
+        scene._activation = self._activation if scene.shown == self.shown else None  # noqa: SLF001  our own class
         return scene
 
     def asked(self, accelerators: Accelerators | None = None) -> dict[str, frozenset[str]]:
@@ -49,18 +51,33 @@ class Scene:
         return found
 
     @property
-    def activation(self) -> Activation:
-        """What expressions see."""
-        if self._activation is None:
-            self._activation = _activation(self._request, _seen(self.sent), self.facts)
-        return self._activation
+    def shown(self) -> Object:
+        """What expressions see of the pod: what one of them reads, but never managedFields, often half of a pod."""
+        if self._shown is None:
+            reads = reads_of(self.facts.policies)
+            shown = cut(self.sent, reads["object"]) if "object" in reads else {}
+            metadata = shown.get("metadata")
+            if type(metadata) is dict and "managedFields" in metadata:
+                kept = {key: value for key, value in metadata.items() if key != "managedFields"}
+                shown = {**shown, "metadata": kept}
+            self._shown = shown
+        return self._shown
 
     @property
-    def lean_activation(self) -> Activation:
-        """What expressions see that are blind to the fields we write."""
-        if self._lean is None:
-            self._lean = _activation(self._request, lean(self.sent), self.facts)
-        return self._lean
+    def activation(self) -> Activation:
+        """What expressions see. Engines convert all they are given, so they are given no more than is read."""
+        if self._activation is None:
+            request, reads = self._request, reads_of(self.facts.policies)
+            self._activation = Activation(
+                Bindings(
+                    object=self.shown,
+                    oldObject=request.old_object,
+                    request=cut(request.raw, reads["request"]) if "request" in reads else None,
+                    namespaceObject=_namespace(request.namespace, self.facts) if "namespaceObject" in reads else None,
+                    inventory=_View(self.facts.inventory, self.facts.placement_usable),
+                )
+            )
+        return self._activation
 
 
 class _View(NamedTuple):
@@ -77,39 +94,9 @@ class _View(NamedTuple):
         return self.inventory.warm_nodes(name)
 
 
-def _activation(request: AdmissionRequest, sent: Object, facts: Facts) -> Activation:
+def _namespace(name: str, facts: Facts) -> Object | None:
     labels = facts.namespace_labels
-    return Activation(
-        Bindings(
-            object=_seen(sent),
-            oldObject=request.old_object,
-            request=request.raw,
-            namespaceObject=None
-            if labels is None
-            else {"metadata": {"name": request.namespace, "labels": dict(labels)}},
-            inventory=_View(facts.inventory, facts.placement_usable),
-        )
-    )
-
-
-def lean(pod: Object) -> Object:
-    """The pod without what a blind expression cannot see: engines convert all they are given."""
-    pod = _seen(pod)
-    spec = {key: value for key, value in pod["spec"].items() if key not in WRITTEN}
-    containers = spec.get("containers")
-    if containers:
-        spec["containers"] = [
-            {key: value for key, value in container.items() if key not in WRITTEN} for container in containers
-        ]
-    return {**pod, "spec": spec}
-
-
-def _seen(pod: Object) -> Object:
-    """The pod as CEL sees it: without managedFields, often half of it and as slow to convert as all the rest."""
-    metadata = pods.metadata(pod)
-    if "managedFields" not in metadata:
-        return pod
-    return {**pod, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
+    return None if labels is None else {"metadata": {"name": name, "labels": dict(labels)}}
 
 
 def _claims(pod: Object, namespace: str, inventory: Inventory) -> Mapping[str, tuple[str, ...]]:

@@ -19,7 +19,9 @@ from webhook.cel.expression import (
     InvalidExpression,
     InventoryView,
     Limits,
+    Reads,
 )
+from webhook.cel.reads import cut, together
 
 __all__ = [
     "ENGINES",
@@ -33,6 +35,9 @@ __all__ = [
     "InvalidExpression",
     "InventoryView",
     "Limits",
+    "Reads",
+    "cut",
     "environment",
     "structure",
+    "together",
 ]

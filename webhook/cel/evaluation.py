@@ -81,11 +81,12 @@ class Engine:
 class NativeExpression:
     """An expression compiled by the C++ engine."""
 
-    __slots__ = ("_bytes", "_engine", "_is_bool", "_own", "_program", "references", "source")
+    __slots__ = ("_bytes", "_engine", "_is_bool", "_own", "_program", "reads", "references", "source")
 
     def __init__(self, source: str, facts: Facts, engine: Engine, program: cel.Expression, *, is_bool: bool) -> None:
         self.source = source
         self.references = frozenset(facts.variables)
+        self.reads = facts.reads
         self._engine = engine
         self._program = program
         self._is_bool = is_bool

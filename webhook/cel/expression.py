@@ -7,6 +7,11 @@ VARIABLES: Final = ("object", "oldObject", "request", "namespaceObject", "variab
 # Kubernetes hands the two objects over as variables of their own and leaves them out of `request`.
 _OBJECTS: Final = frozenset({"object", "oldObject"})
 
+Reads = dict[str, "Reads | None"]
+"""Which fields of a value are read, and which of each of them; None reads all there is below."""
+EACH: Final = ""
+"""Stands for every element of a list."""
+
 NO_FIELDS: Final = "a field was asked of a value that has none: null, a text, a number or a list"
 
 
@@ -112,6 +117,10 @@ class Expression(Protocol):
     @property
     def references(self) -> frozenset[str]:
         """Names x of the `variables.x` it reads."""
+
+    @property
+    def reads(self) -> Reads:
+        """What it reads of the variables, by their names: over no more than that, its answer is the same."""
 
     def test(self, activation: Activation) -> bool:
         """Return its answer, which must be true or false; else FailedEvaluation."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from webhook.cel import functions, tree
-from webhook.cel.expression import LIMITS, VARIABLES, InvalidExpression
+from webhook.cel.expression import LIMITS, VARIABLES, InvalidExpression, Reads
 from webhook.cel.growth import greatest_input
+from webhook.cel.reads import survey
 from webhook.cel.text import place
 
 TOO_LONG: Final = "@too_long"
@@ -58,6 +59,7 @@ class Facts:
     asks: bool = False
     growth: int | None = None
     patterns: list[Pattern] = field(default_factory=list)
+    reads: Reads = field(default_factory=dict)
 
     @property
     def elements(self) -> int:
@@ -78,6 +80,7 @@ def study(source: str, root: tree.Message) -> Facts:
     checked = root.messages(2)[0]
     facts = Facts(set(), set())
     _Walk(source, checked, facts).visit(checked.messages(4)[0], in_loop=False)
+    facts.reads = survey(checked.messages(4)[0])
     facts.growth = greatest_input(checked.messages(4)[0], facts.elements)
     if facts.growth == 0:
         raise InvalidExpression(

@@ -13,7 +13,7 @@ import celpy
 from celpy.evaluation import CELEvalError
 
 from webhook.cel.conversion import bind, plain
-from webhook.cel.expression import LIMITS, NO_FIELDS, VARIABLES, Activation, FailedEvaluation, InvalidExpression
+from webhook.cel.expression import LIMITS, NO_FIELDS, VARIABLES, Activation, FailedEvaluation, InvalidExpression, Reads
 from webhook.cel.grammar import environment, parse, room
 from webhook.cel.pure_functions import FUNCTIONS, NAMES
 from webhook.cel.structure import Structure, Use, structure_of
@@ -44,11 +44,12 @@ class PureEnvironment:
 class PureExpression:
     """An expression compiled by cel-python."""
 
-    __slots__ = ("_bytes", "_loops", "_own", "_program", "references", "source")
+    __slots__ = ("_bytes", "_loops", "_own", "_program", "reads", "references", "source")
 
     def __init__(self, source: str, facts: Structure, program: celpy.Runner) -> None:
         self.source = source
         self.references = facts.references
+        self.reads: Reads = dict.fromkeys(VARIABLES)
         self._program = program
         self._own = any(use.text.startswith("variables") for use in facts.paths)
         self._loops = facts.depth > 0
