@@ -29,9 +29,8 @@ class UnapplicablePatch(ValueError):
 def diff(before: Object, after: Object) -> list[Object]:
     """The operations (`add`, `replace`, `remove`) that turn `before` into `after`; none when they are equal.
 
-    Entries of a list are told apart by name, so that a container put in front is one `add` and its neighbours stay
-    untouched. Equal inputs give the same operations in the same order, whatever the order of their keys. The values in
-    them are parts of `after`, not copies.
+    Entries of a list are told apart by name, so that a container put in front is one `add`. Equal inputs give equal
+    operations, whatever the order of their keys. The values in them are parts of `after`, not copies.
     """
     operations: list[Object] = []
     if before is not after:
@@ -107,9 +106,7 @@ def _diff(before: Any, after: Any, path: str, operations: list[Object]) -> None:
 def _diff_objects(before: Object, after: Object, path: str, operations: list[Object]) -> None:
     changed = [key for key, value in before.items() if after.get(key, _MISSING) is not value]
     changed += [key for key in after if key not in before]
-    if len(changed) > 1:
-        changed.sort()  # the order of keys is nothing, also not to the order of operations
-    for key in changed:
+    for key in sorted(changed):  # the order of keys is nothing, also not to the order of operations
         inner = f"{path}/{_escaped(key)}"
         if key not in after:
             operations.append({"op": "remove", "path": inner})
@@ -122,11 +119,11 @@ def _diff_objects(before: Object, after: Object, path: str, operations: list[Obj
 def _diff_lists(before: list[Any], after: list[Any], path: str, operations: list[Object]) -> None:
     """Skip what both begin and end with, then pair what is left between."""
     last, wanted_last = len(before), len(after)
-    start = 0
-    shorter = min(last, wanted_last)
-    while start < shorter and equal(before[start], after[start]):
+    start, shorter = 0, min(last, wanted_last)
+    while start < shorter and (before[start] is after[start] or equal(before[start], after[start])):
         start += 1
-    while last > start and wanted_last > start and equal(before[last - 1], after[wanted_last - 1]):
+    is_pair = last == wanted_last == start + 1  # seen to differ: the one container of most pods
+    while not is_pair and last > start and wanted_last > start and equal(before[last - 1], after[wanted_last - 1]):
         last -= 1
         wanted_last -= 1
     if start == last:
@@ -152,9 +149,9 @@ def _diff_middles(before: list[Any], after: list[Any], start: int, path: str, op
         operations.extend(_addition(path, start + index, after[index]) for index in strewn)
         return
     paired = min(len(before), len(after))
-    for index in range(paired):
-        if before[index] is not after[index]:
-            _diff(before[index], after[index], f"{path}/{start + index}", operations)
+    for index, (one, other) in enumerate(zip(before, after, strict=False)):
+        if one is not other:
+            _diff(one, other, f"{path}/{start + index}", operations)
     operations.extend(_addition(path, start + index, after[index]) for index in range(paired, len(after)))
     operations.extend(_removal(path, start + index) for index in range(len(before) - 1, paired - 1, -1))
 
@@ -247,7 +244,8 @@ class _Edit:
                 target[last] = value
         elif type(target) is list:
             if verb == "add":
-                target.insert(len(target) if last == "-" else _index(last, len(target), path), value)
+                end = len(target)
+                target.insert(end if last == "-" or last == str(end) else _index(last, end, path), value)
             elif verb == "replace":
                 target[_index(last, len(target) - 1, path)] = value
             else:

@@ -22,6 +22,7 @@ class Level(StrEnum):
     RESTRICTED = "restricted"
 
 
+_LEVELS = {str(level): level for level in Level}
 _CAPABILITIES = frozenset(
     [
         "AUDIT_WRITE",
@@ -160,12 +161,7 @@ def level_of(namespace_labels: Mapping[str, str] | None, default: Level) -> Leve
     if namespace_labels is None:
         return Level.RESTRICTED
     value = namespace_labels.get(names.LABEL_POD_SECURITY_ENFORCE)
-    if value is None:
-        return default
-    try:
-        return Level(value)
-    except ValueError:
-        return Level.RESTRICTED
+    return default if value is None else _LEVELS.get(value, Level.RESTRICTED)
 
 
 def _check_pod(pod: Object, spec: Object, restricted: bool, findings: _Findings) -> None:
