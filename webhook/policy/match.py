@@ -103,7 +103,8 @@ def match(policy: Policy, subject: Subject) -> Match:
 def _judge(policy: Policy, subject: Subject) -> Match:
     variables = _Variables(policy, subject.activation)
     error = ""
-    for condition in policy.conditions:
+    # Most pods that come this far meet them all. Where one does not, it is for its own evaluation to say which and why.
+    for condition in () if _meets_all(policy, subject.activation) else policy.conditions:
         try:
             if not condition.expression.test(variables.bound(condition.expression.references)):
                 return Match("skipped", f"condition {condition.name} is false", variables.values)
@@ -118,6 +119,13 @@ def _judge(policy: Policy, subject: Subject) -> Match:
             except FailedEvaluation as failure:
                 return Match("errored", f"source of model {model.name}: {_line(failure)}", variables.values)
     return Match("matched", "matched", variables.values)
+
+
+def _meets_all(policy: Policy, activation: Activation) -> bool:
+    try:
+        return policy.all_conditions is not None and policy.all_conditions.test(activation)
+    except FailedEvaluation:
+        return False
 
 
 def _line(failure: FailedEvaluation) -> str:

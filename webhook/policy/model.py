@@ -174,7 +174,11 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One WarmPolicy. `accelerators` None means the installation's; a selector that is None matches everything."""
+    """One WarmPolicy. `accelerators` None means the installation's; a selector that is None matches everything.
+
+    `all_conditions` is true only where every one of `conditions` is, and is one evaluation in place of several; there
+    is none where there are fewer than two, where they read variables, or where it would be too long.
+    """
 
     name: str
     mode: Mode
@@ -192,6 +196,7 @@ class Policy:
     acknowledged: frozenset[str]
     origin: Origin
     accelerator_patterns: tuple[str, ...] = ()
+    all_conditions: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from webhook.cel import Expression, InvalidExpression
@@ -86,7 +86,15 @@ class PolicyResolver:
             env=tuple((each.name, each.value) for each in spec.env),
             acknowledged=frozenset(spec.acknowledge),
             origin=origin,
+            all_conditions=self._together([each.expression for each in spec.match_conditions]),
         )
+
+    def _together(self, texts: Sequence[str]) -> Expression | None:
+        """Return the expression that is true where all of these are, if there is one."""
+        if len(texts) < 2 or any("variables" in text for text in texts):
+            return None
+        compiled = self._scope.compile(" && ".join([f"({text}\n)" for text in texts]))  # a comment ends with its line
+        return None if isinstance(compiled, InvalidExpression) else compiled
 
     def _model(self, document: ModelDocument) -> Model:
         source = self._source(document.source)
