@@ -205,3 +205,14 @@ def test_schema_goes_to_stdout_or_to_a_file(tmp_path: Path) -> None:
         2,
         f"error: {tmp_path}/absent/schema.json: No such file or directory\n",
     )
+
+
+def test_a_link_that_leads_out_is_a_finding_and_is_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.yaml"
+    secret.write_text("token: hunter2\n")
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "link.yaml").symlink_to(secret)
+    result = invoke("lint", tmp_path / "policies")
+    assert result.exit_code == 1
+    assert "link.yaml:1:1: error P007" in result.stdout
+    assert "hunter2" not in result.output

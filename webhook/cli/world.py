@@ -40,7 +40,7 @@ def read_policies(location: str, environment: Environment | None = None) -> Poli
         if root.is_file():
             sources = [Source(str(root), root.read_text(encoding="utf-8", errors="surrogateescape"))]
         else:
-            sources = [Source(str(root / source.file), source.text) for source in read(root)]
+            sources = [replace(source, file=str(root / source.file)) for source in read(root)]
     except (UnreadablePolicies, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         prefix = "" if location in str(reason) else f"{location}: "
