@@ -241,10 +241,10 @@ def _changed(before: Object, after: Object) -> set[str]:
     """The keys whose values differ."""
     if before is after:
         return set()
-    changed = {
-        key for key, value in after.items() if key not in before or (before[key] is not value and before[key] != value)
-    }
-    changed.update([key for key in before if key not in after])
+    changed = before.keys() ^ after.keys()
+    for key, value in after.items():
+        if key in before and before[key] is not value and before[key] != value:
+            changed.add(key)
     return changed
 
 

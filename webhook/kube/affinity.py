@@ -90,19 +90,27 @@ def prefer(pod: Object, requirement: Object, weight: int) -> Object:
 
     The same pod comes back when it has that very preference already, whatever its weight, or a malformed affinity.
     """
+    return prefer_each(pod, [(requirement, weight)])
+
+
+def prefer_each(pod: Object, wishes: Sequence[tuple[Object, int]]) -> Object:
+    """A pod with a preference for each of these requirements, by its weight, as `prefer` adds one."""
     inside, affinity, node = _node_affinity(pod)
     if node is None:
         return pod
-    preferred = node.get(_PREFERRED)
-    if preferred is None:
-        preferred = []
-    elif type(preferred) is not list:
+    there = node.get(_PREFERRED)
+    if there is None:
+        there = []
+    elif type(there) is not list:
         return pod
-    preference = {"matchExpressions": [requirement]}
-    for term in preferred:
-        if type(term) is dict and term.get("preference") == preference:
-            return pod
-    return _with(pod, (inside, affinity, node), _PREFERRED, [*preferred, {"weight": weight, "preference": preference}])
+    known = [term.get("preference") for term in there if type(term) is dict]
+    new = []
+    for requirement, weight in wishes:
+        preference = {"matchExpressions": [requirement]}
+        if preference not in known:
+            known.append(preference)
+            new.append({"weight": weight, "preference": preference})
+    return _with(pod, (inside, affinity, node), _PREFERRED, [*there, *new]) if new else pod
 
 
 def _node_affinity(pod: Object) -> tuple[Object, Object, Object | None]:

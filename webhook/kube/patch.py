@@ -127,7 +127,7 @@ def _diff_lists(before: list[Any], after: list[Any], path: str, operations: list
         last -= 1
         wanted_last -= 1
     if start == last:
-        operations.extend(_addition(path, index, after[index]) for index in range(start, wanted_last))
+        operations += [_addition(path, index, after[index]) for index in range(start, wanted_last)]
     elif start == wanted_last:
         # From the end, so that every index still means what it meant.
         operations.extend(_removal(path, index) for index in range(last - 1, start - 1, -1))

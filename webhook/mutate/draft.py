@@ -71,9 +71,14 @@ class Room:
             self._new_mounts.append(mount)
 
     @property
+    def is_changed(self) -> bool:
+        """Whether anything was added or set."""
+        return bool(self._new_env or self._new_mounts or self._fields)
+
+    @property
     def built(self) -> Object:
         """The container as it stands."""
-        if not (self._new_env or self._new_mounts or self._fields):
+        if not self.is_changed:
             return self._sent
         container = {**self._sent, **self._fields}
         if self._new_env:
@@ -145,10 +150,9 @@ class Draft:
         pod, spec = self.sent, self.sent["spec"]
         changed: Object = {}
         for field in merge.CONTAINER_LISTS:
-            before = merge.items(spec, field)
-            after = [self.rooms[container["name"]].built for container in before]
-            if any(new is not old for new, old in zip(after, before, strict=True)):
-                changed[field] = after
+            rooms = [self.rooms[container["name"]] for container in merge.items(spec, field)]
+            if [room for room in rooms if room.is_changed]:
+                changed[field] = [room.built for room in rooms]
         if self._init is not None:
             place, container = self._init
             entries = changed.get("initContainers") or merge.items(spec, "initContainers")

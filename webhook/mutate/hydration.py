@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from webhook.kube import Object, names
+from webhook.kube.patch import equal
 from webhook.kube.quantity import InvalidQuantity
 from webhook.kube.quantity import parse as parse_quantity
 from webhook.mutate import credentials, merge
@@ -57,9 +58,9 @@ def hydrate(draft: Draft, loads: Sequence[Load], site: Site, wanting: Container[
     room = draft.rooms.get(names.INIT_CONTAINER)
     if room is None:
         draft.insert(wanted, _place(merge.items(spec, "initContainers")))
-    elif not _is_ours(room, wanted, loads):
-        return f"the pod has another init container {names.INIT_CONTAINER}"
-    else:
+    elif not equal(room.built, wanted):  # else an earlier review made it, and nobody has touched it since
+        if not _is_ours(room, wanted, loads):
+            return f"the pod has another init container {names.INIT_CONTAINER}"
         room.add_env(wanted.get("env", []))
         for mount in wanted["volumeMounts"]:
             room.add_mount(mount)
@@ -118,10 +119,14 @@ def copied_resources(donor: Object) -> Object:
 
 def _largest(draft: Draft, wanting: Container[str]) -> Object:
     apps = [draft.rooms[container["name"]] for container in merge.items(draft.sent["spec"], "containers")]
-    candidates = [room.built for room in apps if room.name in wanting] or [room.built for room in apps]
+    candidates = [room for room in apps if room.name in wanting] or apps
     if len(candidates) == 1:
-        return candidates[0]
-    return max(candidates, key=lambda container: (_asks(container, "memory"), _asks(container, "cpu")), default={})
+        return candidates[0].built
+    return max(
+        [room.built for room in candidates],
+        key=lambda container: (_asks(container, "memory"), _asks(container, "cpu")),
+        default={},
+    )
 
 
 def _asks(container: Object, resource: str) -> int | Fraction:

@@ -67,12 +67,15 @@ def covers(existing: Any, wanted: Any, key: str = "") -> bool:
 
     Lists must be of one length; sizes are compared as quantities, because the API server writes 1024Mi as 1Gi.
     """
-    if existing is wanted:
+    if existing is wanted or (type(wanted) is str and existing == wanted):
         return True
     if isinstance(wanted, dict):
-        return isinstance(existing, dict) and all(
-            name in existing and covers(existing[name], value, name) for name, value in wanted.items()
-        )
+        if not isinstance(existing, dict):
+            return False
+        for name, value in wanted.items():  # a plain loop: this runs for all that we would add
+            if name not in existing or not covers(existing[name], value, name):
+                return False
+        return True
     if isinstance(wanted, list):
         return (
             isinstance(existing, list)

@@ -31,20 +31,22 @@ def require(pod: Object, wish: Wish) -> Object:
 
 def prefer(pod: Object, wishes: Sequence[Wish]) -> Object:
     """The pod with a preferred term for each of these, weighed by the seconds each saves."""
-    for wish, weight in zip(wishes, cost.weights([wish.seconds for wish in wishes]), strict=True):
-        pod = affinity.prefer(pod, wish.requirement, weight)
-    return pod
+    if not wishes:
+        return pod
+    weights = cost.weights([wish.seconds for wish in wishes])
+    return affinity.prefer_each(pod, list(zip([wish.requirement for wish in wishes], weights, strict=True)))
 
 
 def preferred_labels(pod: Object) -> list[str]:
     """Our labels that the pod's preferred terms name already."""
     terms = _at(pod, "spec", "affinity", "nodeAffinity", "preferredDuringSchedulingIgnoredDuringExecution")
-    return [
-        key
-        for term in (terms if isinstance(terms, list) else ())
-        for expression in _list(_at(term, "preference", "matchExpressions"))
-        if isinstance(key := _at(expression, "key"), str) and key.startswith(names.NODE_LABEL_PREFIX)
-    ]
+    found = []
+    for term in _list(terms):
+        for expression in _list(_at(term, "preference", "matchExpressions")):
+            key = expression.get("key") if isinstance(expression, dict) else None
+            if isinstance(key, str) and key.startswith(names.NODE_LABEL_PREFIX):
+                found.append(key)
+    return found
 
 
 def _at(holder: Any, *path: str) -> Any:

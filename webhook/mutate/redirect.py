@@ -22,7 +22,7 @@ def redirect(draft: Draft, source: Source, path: str, targets: Container[str]) -
         for field in ("command", "args"):
             before = room.values(field)
             # Most words have nothing to do with it: they are told apart without a call for each.
-            if any(type(word) is str and (stem in word or written in word) for word in before):
+            if [word for word in before if type(word) is str and (stem in word or written in word)]:
                 after = [_replaced(word, spellings, path) for word in before]
                 if after != before:
                     room.put(field, after)
