@@ -141,7 +141,7 @@ def _checked(
     def again(pod: Object) -> Object:
         after = scene.after(pod)
         # Selectors look at labels and at what containers request: reach and the scene hold these to be the same.
-        same = after.shown == scene.shown
+        same = after.shown is scene.shown
         refolded = _fold(judged if same else _judge(request, after), after, modes)
         return pod if refolded is None else refolded[1].pod
 

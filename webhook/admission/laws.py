@@ -74,8 +74,9 @@ def _stays_within_reach(change: Change) -> None:
     for volume in _added(items(before, "volumes"), items(after, "volumes"), "spec.volumes"):
         if len(volume) != 2 or not volume.get("name"):
             raise _Broken("validity: an added volume is not a name and one source")
-    _distinct(items(after, "volumes"), "name", "spec.volumes")
     known = {volume.get("name") for volume in items(after, "volumes")}
+    if len(known) != len(items(after, "volumes")):
+        raise _Broken("validity: spec.volumes has two of one name")
     for container in _made(change):
         _mounts_exist(container, [], known)
     for old, new in _pairs(change):
@@ -252,6 +253,8 @@ def _added(before: list[Any], after: list[Any], where: str) -> list[Any]:
     """The entries of `after` that are not of `before`, all of which must be there still, in their order."""
     if after is before:
         return []
+    if not before:
+        return after
     added, place = [], 0
     for entry in after:
         if place < len(before) and (entry is before[place] or entry == before[place]):
@@ -261,9 +264,3 @@ def _added(before: list[Any], after: list[Any], where: str) -> list[Any]:
     if place != len(before):
         raise _Broken(f"reach: {where} lost or changed an entry")
     return added
-
-
-def _distinct(entries: list[Any], key: str, where: str) -> None:
-    found = [entry.get(key) for entry in entries]
-    if len(set(found)) != len(found):
-        raise _Broken(f"validity: {where} has two of one {key}")

@@ -37,9 +37,9 @@ class Scene:
         scene = Scene.__new__(Scene)
         scene.sent, scene.facts, scene.site, scene.claims = pod, self.facts, self.site, self.claims
         scene._request, scene._asked = self._request, self._asked  # noqa: SLF001  our own class
-        scene._shown = None  # noqa: SLF001  our own class
-        # Expressions that are shown the same have the same answers, and what an engine made of it is made.
-        scene._activation = self._activation if scene.shown == self.shown else None  # noqa: SLF001  our own class
+        scene._shown = scene._activation = None  # noqa: SLF001  our own class
+        if scene.shown == self.shown:  # then let it be the same object, and what an engine made of it serve both
+            scene._shown, scene._activation = self._shown, self._activation  # noqa: SLF001  our own class
         return scene
 
     def asked(self, accelerators: Accelerators | None = None) -> dict[str, frozenset[str]]:
