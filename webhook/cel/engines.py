@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from webhook.cel.expression import Environment
 
 if TYPE_CHECKING:
-    from webhook.cel.structure import Structure
+    from webhook.cel.outline import Structure
 
 ENGINES: Final = {
     "cel-expr-python": ("cel_expr_python", "webhook.cel.native", "NativeEnvironment"),
@@ -33,6 +33,6 @@ def structure(source: str) -> "Structure":
 
     Loads cel-python when first called: the webhook itself never does, and saves some 0.2 s and 20 MB.
     """
-    from webhook.cel.structure import structure as read  # noqa: PLC0415 - see above
+    from webhook.cel.outline import structure as read  # noqa: PLC0415 - see above
 
     return read(source)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from webhook.cel import Expression, InvalidExpression
-from webhook.cel.engines import structure  # in `webhook.cel` the module of that name hides it once it is loaded
+from webhook.cel import Expression, InvalidExpression, structure
 from webhook.policy import pod_fields
 from webhook.policy.clash import Finding
 from webhook.policy.finding import suggestion
