@@ -99,9 +99,7 @@ def test_files_that_security_names_exist() -> None:
 
 def test_ci_runs_what_the_readme_says() -> None:
     readme = (ROOT / "README.md").read_text()
-    setup, test = (
-        re.search(rf"## {title}.*?```\n(.*?)```", readme, re.DOTALL) for title in ("Set up", "Test")
-    )
+    setup, test = (re.search(rf"## {title}.*?```\n(.*?)```", readme, re.DOTALL) for title in ("Set up", "Test"))
     assert setup is not None
     assert test is not None
     ran = (ROOT / ".ci" / "run").read_text().splitlines()
