@@ -12,6 +12,9 @@ from typing import Any
 
 Row = dict[str, Any]
 
+# Before the run adds its own: well under 0.2, or the figures tell of the neighbours too.
+BUSY = os.getloadavg()[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -76,7 +79,7 @@ def show(report: Report, output: str) -> None:
     if output == "json":
         print(json.dumps(_document(report), indent=2))
         return
-    print(f"{report.name} on {machine()}")
+    print(f"{report.name} on {machine()}; load average before the run {BUSY:.1f}")
     for table in report.tables:
         print(f"\n{table.title}")
         for line in _lines(table.rows):
@@ -99,6 +102,7 @@ def _document(report: Report) -> Row:
     return {
         "benchmark": report.name,
         "machine": machine(),
+        "loadBefore": BUSY,
         "tables": {table.title: table.rows for table in report.tables},
         "notes": report.notes,
         "verdicts": verdicts,
