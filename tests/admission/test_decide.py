@@ -430,6 +430,12 @@ def test_dra_claims_count_as_accelerators() -> None:
     known = builders.inventory(claims={"default/one-gpu": ("gpu.nvidia.com",), "other/x": ("gpu.nvidia.com",)})
     assert decide(sent, builders.facts(builders.policy(IMAGES), inventory=known)).patch
     assert not decide(sent, builders.facts(builders.policy(IMAGES))).patch
+    for hostile in ("x", "other/x", "../other/x"):  # a claim of another namespace
+        claims = [{"name": "gpu", "resourceClaimName": hostile}]
+        forged = builders.edited(builders.pod(container), resourceClaims=claims)
+        assert not decide(forged, builders.facts(builders.policy(IMAGES), inventory=known)).patch
+        forged["metadata"]["namespace"] = "other"  # the request says which namespace it is
+        assert not decide(forged, builders.facts(builders.policy(IMAGES), inventory=known)).patch
 
 
 @pytest.mark.parametrize(

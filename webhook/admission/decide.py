@@ -185,8 +185,9 @@ class _Subject(Subject):
     __slots__ = ("_scene",)
 
     def __init__(self, request: AdmissionRequest, scene: Scene) -> None:
-        labels, accelerators = scene.facts.namespace_labels, scene.facts.settings.accelerators
-        super().__init__(scene.sent, request, labels, accelerators, scene.claims, scene.activation)
+        facts = scene.facts
+        accelerators, claims = facts.settings.accelerators, facts.inventory.claims
+        super().__init__(scene.sent, request, facts.namespace_labels, accelerators, claims, scene.activation)
         self._scene = scene
 
     def requests(self, accelerators: Accelerators) -> bool:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from webhook.admission.decision import Facts
 from webhook.admission.recipe import reads_of
 from webhook.cel import Activation, Bindings, cut
 from webhook.inventory.model import Inventory
 from webhook.kube import Object, podsecurity
-from webhook.kube import pod as pods
 from webhook.kube.accelerator import Accelerators
 from webhook.kube.review import AdmissionRequest
 from webhook.mutate.load import Site
@@ -19,14 +17,13 @@ from webhook.mutate.load import Site
 class Scene:
     """What all edits of one review share. What is costly is made when it is first asked for, and once."""
 
-    __slots__ = ("_activation", "_asked", "_request", "_shown", "claims", "facts", "sent", "site")
+    __slots__ = ("_activation", "_asked", "_request", "_shown", "facts", "sent", "site")
 
     def __init__(self, request: AdmissionRequest, sent: Object, facts: Facts) -> None:
         level = podsecurity.level_of(facts.namespace_labels, facts.settings.default_level)
         self.sent = sent
         self.facts = facts
         self.site = Site(request.namespace, level, facts.settings.hydrator_image)
-        self.claims = _claims(sent, request.namespace, facts.inventory)
         self._request = request
         self._shown: Object | None = None
         self._activation: Activation | None = None
@@ -35,7 +32,7 @@ class Scene:
     def after(self, pod: Object) -> Scene:
         """The scene of a pod that was made of this one: what its containers ask for is the same."""
         scene = Scene.__new__(Scene)
-        scene.sent, scene.facts, scene.site, scene.claims = pod, self.facts, self.site, self.claims
+        scene.sent, scene.facts, scene.site = pod, self.facts, self.site
         scene._request, scene._asked = self._request, self._asked  # noqa: SLF001  our own class
         scene._shown = scene._activation = None  # noqa: SLF001  our own class
         if scene.shown == self.shown:  # then let it be the same object, and what an engine made of it serve both
@@ -47,7 +44,8 @@ class Scene:
         accelerators = accelerators or self.facts.settings.accelerators
         found = self._asked.get(id(accelerators))
         if found is None:
-            found = self._asked[id(accelerators)] = accelerators.of_pod(self.sent, self.claims)
+            claims, namespace = self.facts.inventory.claims, self._request.namespace
+            found = self._asked[id(accelerators)] = accelerators.of_pod(self.sent, claims, namespace)
         return found
 
     @property
@@ -97,14 +95,3 @@ class _View(NamedTuple):
 def _namespace(name: str, facts: Facts) -> Object | None:
     labels = facts.namespace_labels
     return None if labels is None else {"metadata": {"name": name, "labels": dict(labels)}}
-
-
-def _claims(pod: Object, namespace: str, inventory: Inventory) -> Mapping[str, tuple[str, ...]]:
-    """The device classes behind the claims and claim templates that the pod names."""
-    found: dict[str, tuple[str, ...]] = {}
-    for entry in pods.objects(pods.spec(pod).get("resourceClaims")):
-        for field in ("resourceClaimName", "resourceClaimTemplateName"):
-            name: Any = entry.get(field)
-            if isinstance(name, str) and f"{namespace}/{name}" in inventory.claims:
-                found[name] = inventory.claims[f"{namespace}/{name}"]
-    return found

@@ -113,12 +113,12 @@ class Accelerators:
         """Container name to the accelerators it asks for; only app and init containers that ask for some.
 
         `claims`: the device classes of ResourceClaims and ResourceClaimTemplates by their name or by `namespace/name`;
-        the namespace is the pod's own, or `namespace` where the pod does not say.
+        the namespace is `namespace`, or what the pod says where none is given. Those of others count for nothing.
         """
         inside = pods.spec(pod)
         of_pod = _NO_CLAIMS
         if claims and inside.get("resourceClaims"):
-            of_pod = _claims_of(inside, claims, pods.metadata(pod).get("namespace") or namespace)
+            of_pod = _claims_of(inside, claims, namespace or pods.metadata(pod).get("namespace"))
         found: dict[str, frozenset[str]] = {}
         for container in pods.init_containers(pod) + pods.app_containers(pod):
             asked = self.requested_by(container, of_pod)
@@ -135,7 +135,7 @@ def _claims_of(inside: Object, claims: Mapping[str, tuple[str, ...]], namespace:
     for entry in pods.objects(inside.get("resourceClaims")):
         name = entry.get("name")
         target = entry.get("resourceClaimName") or entry.get("resourceClaimTemplateName")
-        if type(name) is str and type(target) is str:
+        if type(name) is str and type(target) is str and "/" not in target:
             classes = claims.get(f"{namespace}/{target}") or claims.get(target)
             if classes:
                 found[name] = classes
