@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from webhook.cli import documents
@@ -124,6 +124,7 @@ JSON = st.recursive(
 
 
 @settings(max_examples=200)
+@example({"08": "08", "-09": "+08.", "1": ["1", 1, "1.5", 1.5, "0o17", "1e3", "y"]})
 @given(st.dictionaries(st.text(min_size=1), JSON, min_size=1, max_size=4))
 def test_what_we_print_as_yaml_reads_back_the_same(value: dict[str, Any]) -> None:
     text = yaml_text(value)

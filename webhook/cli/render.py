@@ -49,10 +49,10 @@ def _fits_block(text: str) -> bool:
 
 
 _Dumper.add_representer(str, _string)
-# `1e3` and `0o17` are numbers to YAML 1.2, `y` is a boolean to YAML 1.1: PyYAML would leave them bare.
+# `1e3`, `08` and `0o17` are numbers to YAML 1.2, `y` is a boolean to YAML 1.1: PyYAML would leave them bare.
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$"),
     list("-+.0123456789"),
 )
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"0o[0-7]+$"), ["0"])
