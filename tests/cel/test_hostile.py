@@ -176,7 +176,8 @@ def test_nulls_do_not_end_the_process() -> None:
         for _ in range(20_000):
             for expression in expressions:
                 expression.value(activation)
-        print(abs(sys.getrefcount(None) - before) < 50 or sys.version_info >= (3, 12))
+        # A lost reference a null would be 100,000 of them; what else goes on in a process moves the count by dozens.
+        print(abs(sys.getrefcount(None) - before) < 5_000 or sys.version_info >= (3, 12))
     """
     assert run(program) == "True\n"
 
