@@ -128,7 +128,7 @@ def model(
     source: str = MODEL, nodes: Iterable[int] = (1, 2), size: int = MODEL_BYTES, tenant: str = "default"
 ) -> Artifact:
     """A model that some nodes hold for a namespace."""
-    return Artifact("model", source, tenant, size, names.model_label(source), tuple(nodes))
+    return Artifact("model", source, tenant, size, names.model_label(source, tenant), tuple(nodes))
 
 
 def inventory(*artifacts: Artifact, nodes: int = 4, **fields: Any) -> Inventory:

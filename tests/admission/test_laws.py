@@ -211,7 +211,13 @@ def _ours(pod: Object) -> dict[str, Any]:
     }
 
 
-_KEYS = ("zone", "cores", "gpu", names.image_label(builders.CANONICAL_IMAGE), names.model_label(builders.MODEL))
+_KEYS = (
+    "zone",
+    "cores",
+    "gpu",
+    names.image_label(builders.CANONICAL_IMAGE),
+    names.model_label(builders.MODEL, "default"),
+)
 _LABELS = st.fixed_dictionaries({}, optional={key: st.sampled_from(["a", "b", "9", "warm"]) for key in _KEYS})
 
 

@@ -78,7 +78,7 @@ def test_on_a_real_control_plane_the_scheduler_takes_a_warm_node() -> None:
 
 def test_the_warm_nodes_say_so() -> None:
     labels = {node["metadata"]["name"]: node["metadata"]["labels"] for node in map(manifest, scene.nodes())}
-    warm = [name for name, each in labels.items() if each.get(names.model_label(scene.MODEL)) == names.NODE_LABEL_WARM]
+    warm = [name for name, each in labels.items() if each.get(names.model_label(scene.MODEL, scene.NAMESPACE)) == names.NODE_LABEL_WARM]
     assert warm == list(scene.WARM_NODES)
     assert len(labels) == 4
 

@@ -96,7 +96,14 @@ def _inventory(now: float) -> Inventory:
         nodes=tuple(NodeRoom(name, {"nvidia.com/gpu": (8, 8)}) for name in scene.NODES),
         artifacts=(
             Artifact("image", canonical, "", scene.IMAGE_BYTES, names.image_label(canonical), warm),
-            Artifact("model", scene.MODEL, scene.NAMESPACE, scene.MODEL_BYTES, names.model_label(scene.MODEL), warm),
+            Artifact(
+                "model",
+                scene.MODEL,
+                scene.NAMESPACE,
+                scene.MODEL_BYTES,
+                names.model_label(scene.MODEL, scene.NAMESPACE),
+                warm,
+            ),
         ),
         namespaces={scene.NAMESPACE: {names.LABEL_NAMESPACE_NAME: scene.NAMESPACE}},
         claims={},

@@ -80,7 +80,7 @@ def nodes() -> tuple[PretendNode, ...]:
             name=name,
             images={IMAGE: IMAGE_BYTES} if name in WARM_NODES else {},
             models=told.get(name, ()),
-            labels={names.model_label(MODEL): names.NODE_LABEL_WARM} if name in WARM_NODES else {},
+            labels={names.model_label(MODEL, NAMESPACE): names.NODE_LABEL_WARM} if name in WARM_NODES else {},
             zone="us-west-2a" if number < len(NODES) // 2 else "us-west-2b",
         )
         for number, name in enumerate(NODES)

@@ -21,6 +21,9 @@ LABEL_NAMESPACE_MODE = f"{DOMAIN}/mode"
 # Labels on nodes. The node-restriction prefix keeps kubelets from giving them to themselves.
 NODE_LABEL_PREFIX = "warmpod.node-restriction.kubernetes.io/"
 NODE_LABEL_WARM = "warm"
+# digest16 of the boot that model labels were written in: models of another boot are not believed.
+NODE_LABEL_BOOT = f"{NODE_LABEL_PREFIX}boot"
+FIELD_MANAGER = "warmpod-controller"
 
 INIT_CONTAINER = "warmpod-hydrate"
 VOLUME_PREFIX = "warmpod-"
@@ -48,9 +51,13 @@ def image_label(canonical: str) -> str:
     return f"{NODE_LABEL_PREFIX}image-{digest16(canonical)}"
 
 
-def model_label(key: str) -> str:
-    """The node label key that says a node holds the model of this key (`s3://bucket/prefix@etag-set`)."""
-    return f"{NODE_LABEL_PREFIX}model-{digest16(key)}"
+def model_label(source: str, tenant: str) -> str:
+    """The node label key that says a node holds the model of this canonical source for this tenant (empty: everyone).
+
+    It names no version, so that who knows only a pod can name it too; a slash at the end of the source does not count.
+    """
+    name = tenant + "\n" + source.rstrip("/")
+    return f"{NODE_LABEL_PREFIX}model-{digest16(name)}"
 
 
 def cache_volume(node_cache: str) -> str:

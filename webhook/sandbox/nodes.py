@@ -70,7 +70,7 @@ def manifest(node: PretendNode) -> Object:
         images.append({"names": [canonical], "sizeBytes": size})
         warm[names.image_label(canonical)] = names.NODE_LABEL_WARM
     for model in node.models:
-        warm[names.model_label(model.source)] = names.NODE_LABEL_WARM
+        warm[names.model_label(model.source, model.tenant)] = names.NODE_LABEL_WARM
     images.sort(key=lambda entry: -int(str(entry["sizeBytes"])))
     return {
         "apiVersion": "v1",

@@ -156,4 +156,4 @@ def _images(status: Mapping[str, Any]) -> Iterable[tuple[Kind, str, str, int, st
 
 def _models(models: Iterable[PretendModel]) -> Iterable[tuple[Kind, str, str, int, str]]:
     for model in models:
-        yield "model", model.source, model.tenant, model.bytes, names.model_label(model.source)
+        yield "model", model.source, model.tenant, model.bytes, names.model_label(model.source, model.tenant)
