@@ -29,9 +29,6 @@ class Metadata(_Read):
     deletion_timestamp: str | None = None
 
 
-# --- nodes
-
-
 class Taint(_Read):
     """A taint: `effect` is NoSchedule, PreferNoSchedule or NoExecute."""
 
@@ -82,9 +79,6 @@ class ContainerImage(_Read):
 
     names: list[str] | None = None
     size_bytes: int = 0
-
-
-# --- pods
 
 
 class Resources(_Read):
@@ -182,16 +176,10 @@ class Pod(_Read):
     status: PodStatus | None = None
 
 
-# --- namespaces
-
-
 class Namespace(_Read):
     """A namespace."""
 
     metadata: Metadata
-
-
-# --- dynamic resource allocation, resource.k8s.io/v1
 
 
 class Device(_Read):
