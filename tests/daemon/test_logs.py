@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from webhook.server.logs import JsonFormatter, Lines, TextFormatter, Throttle, where
+from webhook.daemon.logs import JsonFormatter, Lines, TextFormatter, Throttle, where
 
 HOSTILE = 'x"\n{"level":"error"}\r\u2028\x1b[31m\udcff'
 

@@ -13,8 +13,8 @@ import pytest
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from webhook.server.listener import Listener
-from webhook.server.protocol import Limits
+from webhook.daemon.listener import Listener
+from webhook.daemon.protocol import Limits
 from webhook.server.tls import CertificateFiles
 
 QUICK = Limits(

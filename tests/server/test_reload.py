@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from webhook.admission.decision import Settings
+from webhook.daemon.health import is_ready
 from webhook.inventory.model import EMPTY
 from webhook.kube.accelerator import Accelerators
 from webhook.kube.podsecurity import Level
 from webhook.policy.model import Mode
-from webhook.server.health import is_ready
 from webhook.server.metrics import Metrics
 from webhook.server.reload import World
 from webhook.server.tls import CertificateFiles

@@ -69,10 +69,11 @@ def command(
     Runs until SIGTERM, then stays up unready for --drain-seconds, finishes what it was asked, and exits 0.
     """
     from webhook.admission.decision import Settings
+    from webhook.daemon.logs import configure_logging
+    from webhook.daemon.process import CannotStart
     from webhook.kube.accelerator import DEFAULT_DEVICE_CLASSES, DEFAULT_PATTERNS, Accelerators
     from webhook.kube.podsecurity import Level
-    from webhook.server.logs import configure_logging
-    from webhook.server.run import CannotServe, Options, run
+    from webhook.server.run import Options, run
 
     configure_logging(log_format, log_level)
     options = Options(
@@ -97,5 +98,5 @@ def command(
     )
     try:
         run(options)
-    except CannotServe as error:
+    except CannotStart as error:
         raise CouldNotRun(str(error)) from error

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
-
-from webhook.server.metrics import Metrics
 
 
 class Check(NamedTuple):
@@ -23,16 +21,24 @@ class Check(NamedTuple):
     required: bool = True
 
 
+class Exposed(Protocol):
+    """What `/metrics` answers from."""
+
+    def exposition(self) -> bytes:
+        """Prometheus' text format."""
+        ...
+
+
 def is_ready(checks: Sequence[Check]) -> bool:
-    """Whether reviews should come here."""
+    """Whether the kubelet should call this process ready."""
     return all(check.passes or not check.required for check in checks)
 
 
-def create_app(checks: Callable[[], Sequence[Check]], metrics: Metrics) -> ASGIApp:
+def create_app(checks: Callable[[], Sequence[Check]], metrics: Exposed) -> ASGIApp:
     """The routes of the plain port."""
 
     async def livez(_request: Request) -> Response:
-        return PlainTextResponse("ok\n")  # the event loop that answers reviews answered this
+        return PlainTextResponse("ok\n")  # the event loop that does the work answered this
 
     async def readyz(request: Request) -> Response:
         found = checks()

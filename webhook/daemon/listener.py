@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp
 
-from webhook.server.protocol import Connection, Limits, Roster, bare_config
+from webhook.daemon.protocol import Connection, Limits, Roster, bare_config
 
 _BACKLOG = 1024
 _LATE_HANDSHAKE_SECONDS = 0.5  # what was accepted just before the socket closed is still shaking hands

@@ -1,1 +1,1 @@
-"""The webhook as a process: HTTP, TLS, metrics, reloads. The only part that answers an API server."""
+"""The webhook as a process: reviews over TLS, metrics, reloads. The only part that answers an API server."""

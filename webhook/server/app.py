@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webhook.admission import admit
 from webhook.admission.decision import Decision, Facts
+from webhook.daemon.logs import LOGGER
 from webhook.kube import review
 from webhook.kube.review import AdmissionRequest, Answer, MalformedReview
 from webhook.policy.model import Mode
 from webhook.server import timeout
 from webhook.server.call import Refused, checked_length, read, refuse
-from webhook.server.logs import LOGGER
 from webhook.server.metrics import Metrics
 from webhook.server.record import Outcome, Record
 from webhook.server.sinks import Sinks

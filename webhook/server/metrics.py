@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from webhook.server.protocol import CLOSED_REASONS
+from webhook.daemon.families import counter, plain
+from webhook.daemon.protocol import CLOSED_REASONS
 from webhook.server.record import Outcome, Record
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -94,15 +95,13 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every metric as it stands now."""
-        yield _counter("warmpod_reviews", "Reviews by what became of them.", ("outcome",), self.reviews)
+        yield counter("warmpod_reviews", "Reviews by what became of them.", ("outcome",), self.reviews)
         yield self._histogram()
-        yield _counter(
+        yield counter(
             "warmpod_policy_results", "What each policy said of a review.", ("policy", "result"), self.policy_results
         )
-        yield _counter(
-            "warmpod_refused_requests", "HTTP requests refused before a decision.", ("status",), self.refused
-        )
-        yield _plain(
+        yield counter("warmpod_refused_requests", "HTTP requests refused before a decision.", ("status",), self.refused)
+        yield plain(
             "warmpod_law_violations", "Results that broke a law of ours; their patch was dropped.", self.law_violations
         )
         saved = CounterMetricFamily(
@@ -111,7 +110,7 @@ class Metrics(Collector):
         saved.add_metric(("enforced",), self.seconds_saved)
         saved.add_metric(("would",), self.would_seconds_saved)
         yield saved
-        yield _counter(
+        yield counter(
             "warmpod_reloads", "Reloads that found something new, or failed.", ("source", "result"), self.reloads
         )
         last = GaugeMetricFamily(
@@ -120,10 +119,8 @@ class Metrics(Collector):
         for source, at in self.last_success.items():
             last.add_metric((source,), at)
         yield last
-        yield _counter(
-            "warmpod_connections_closed", "Connections closed on a client, by why.", ("reason",), self.closed
-        )
-        yield _plain("warmpod_sink_failures", "Records a log or metrics sink failed to take.", self.sink_failures)
+        yield counter("warmpod_connections_closed", "Connections closed on a client, by why.", ("reason",), self.closed)
+        yield plain("warmpod_sink_failures", "Records a log or metrics sink failed to take.", self.sink_failures)
         yield from _gauges(self.gauges())
 
     def _histogram(self) -> Metric:
@@ -149,7 +146,7 @@ def _gauges(now: Gauges) -> Iterator[Metric]:
     yield GaugeMetricFamily("warmpod_snapshot_usable", "1 when placement has facts.", float(now.snapshot_usable))
     if now.snapshot_age is not None:
         yield GaugeMetricFamily("warmpod_snapshot_age_seconds", "Age of the snapshot read last.", now.snapshot_age)
-    yield _plain("warmpod_snapshot_changes", "Snapshots with a new id.", now.snapshot_changes)
+    yield plain("warmpod_snapshot_changes", "Snapshots with a new id.", now.snapshot_changes)
     if now.certificate_expiry is not None:
         yield GaugeMetricFamily(
             "warmpod_certificate_expiry_timestamp_seconds",
@@ -157,14 +154,3 @@ def _gauges(now: Gauges) -> Iterator[Metric]:
             now.certificate_expiry,
         )
     yield GaugeMetricFamily("warmpod_connections_open", "Open connections to the webhook's port.", now.connections)
-
-
-def _plain(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(name, text, value)
-
-
-def _counter(name: str, text: str, labels: tuple[str, ...], counts: Counter[str] | Counter[tuple[str, str]]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for key, value in counts.items():
-        family.add_metric((key,) if isinstance(key, str) else key, value)
-    return family

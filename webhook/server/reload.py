@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from webhook.admission.decision import Facts, Settings
+from webhook.daemon.health import Check, is_ready
+from webhook.daemon.logs import LOGGER
 from webhook.inventory.model import EMPTY, Inventory
 from webhook.policy.model import Mode, PolicySet
 from webhook.policy.problem import Problem
-from webhook.server.health import Check, is_ready
-from webhook.server.logs import LOGGER
 from webhook.server.metrics import Gauges, Metrics
 from webhook.server.tls import CertificateFiles
 from webhook.sources.policy_files import PolicyFiles, Reload

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from webhook.server.logs import LOGGER
+from webhook.daemon.logs import LOGGER
 from webhook.server.metrics import Metrics
 from webhook.server.record import Outcome, Record, Sink
 
