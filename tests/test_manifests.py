@@ -11,6 +11,8 @@ import yaml
 
 from webhook.kube import names
 from webhook.kube.accelerator import DEFAULT_PATTERNS
+from webhook.sandbox import controller
+from webhook.sources.kube_api import permissions
 
 BASE = Path(__file__).parents[1] / "manifests" / "base"
 SYSTEM = "warmpod-system"
@@ -137,3 +139,72 @@ def test_our_namespace_is_restricted() -> None:
         "pod-security.kubernetes.io/audit": "restricted",
         "pod-security.kubernetes.io/warn": "restricted",
     }
+
+
+def calls(role: Document) -> list[tuple[str, str, str]]:
+    """Group, resource and verb of everything that a role allows."""
+    return [
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    ]
+
+
+def test_rbac_allows_the_calls_of_the_code_and_no_other() -> None:
+    allowed = calls(of_kind("ClusterRole"))
+    assert sorted(allowed) == sorted(permissions.CALLS)
+
+
+def test_one_lease_and_no_other_can_be_held() -> None:
+    """What webhook/controller/lease.py does: read, create, replace."""
+    role = of_kind("Role")
+    assert sorted(calls(role)) == [("coordination.k8s.io", "leases", verb) for verb in ("create", "get", "update")]
+    assert [rule.get("resourceNames") for rule in role["rules"] if rule["verbs"] != ["create"]] == [[controller.LEASE]]
+    assert role["metadata"]["namespace"] == controller.NAMESPACE == SYSTEM
+
+
+@pytest.mark.parametrize("kind", ["ClusterRole", "Role"])
+def test_roles_are_bound_to_the_one_account(kind: str) -> None:
+    account, binding = of_kind("ServiceAccount"), of_kind(f"{kind}Binding")
+    subject = {key: account["metadata"][key] for key in ("name", "namespace")}
+    assert subject == {"name": controller.ACCOUNT, "namespace": controller.NAMESPACE}
+    assert binding["subjects"] == [{"kind": "ServiceAccount", **subject}]
+    assert binding["roleRef"]["kind"] == kind
+    assert binding["roleRef"]["name"] == of_kind(kind)["metadata"]["name"]
+    assert binding["metadata"].get("namespace") == of_kind(kind)["metadata"].get("namespace")
+
+
+def test_no_rule_has_a_wildcard() -> None:
+    for kind in ("ClusterRole", "Role"):
+        assert "*" not in str(of_kind(kind)["rules"])
+
+
+def test_the_account_has_a_token_only_where_one_is_mounted_on_purpose() -> None:
+    assert of_kind("ServiceAccount")["automountServiceAccountToken"] is False
+
+
+def test_the_policy_speaks_of_that_account_and_of_our_labels() -> None:
+    policy, binding = of_kind("ValidatingAdmissionPolicy"), of_kind("ValidatingAdmissionPolicyBinding")
+    user = f"system:serviceaccount:{controller.NAMESPACE}:{controller.ACCOUNT}"
+    [condition] = policy["spec"]["matchConditions"]
+    assert condition["expression"] == f"request.userInfo.username == '{user}'"
+    variables = {one["name"]: one["expression"] for one in policy["spec"]["variables"]}
+    assert variables["prefix"] == f"'{names.NODE_LABEL_PREFIX}'"
+    assert f"'{names.NODE_LABEL_BOOT.removeprefix(names.NODE_LABEL_PREFIX)}'" in variables["malformed"]
+    assert f"'{names.NODE_LABEL_WARM}'" in variables["malformed"]
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    assert policy["spec"]["failurePolicy"] == "Fail"
+
+
+@pytest.mark.parametrize("key", [names.image_label("x"), names.model_label("s3://b/p/", "ns")])
+def test_the_policy_lets_labels_of_this_form_pass(key: str) -> None:
+    """Tried on a real API server in tests/cluster/test_rbac.py; here, that the code names them so."""
+    malformed = next(
+        one["expression"]
+        for one in of_kind("ValidatingAdmissionPolicy")["spec"]["variables"]
+        if one["name"] == "malformed"
+    )
+    [pattern] = re.findall(r"matches\('(\^\(image.*?\$)'\)", malformed)
+    assert re.search(pattern, key.removeprefix(names.NODE_LABEL_PREFIX))
