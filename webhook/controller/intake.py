@@ -1,0 +1,78 @@
+"""From the watches into the inventory, and what the controller may claim to know because of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from webhook.daemon.logs import LOGGER
+from webhook.inventory.cluster import Cluster
+from webhook.inventory.objects import Resource
+from webhook.sources.kube_api import KubeApi
+from webhook.sources.kube_api.follow import Changed, Listed, follow
+from webhook.sources.kube_api.stats import WatchStats
+
+REQUIRED: tuple[Resource, ...] = ("nodes", "pods", "namespaces")
+OPTIONAL: tuple[Resource, ...] = ("resourceslices", "resourceclaims", "resourceclaimtemplates")
+"""Served by clusters with dynamic resource allocation only."""
+
+_AGAIN_SECONDS = 5.0
+
+
+class Intake:
+    """Follows every resource and folds what comes into the cluster's facts, on the event loop."""
+
+    def __init__(self, api: KubeApi, cluster: Cluster) -> None:
+        self._api = api
+        self._cluster = cluster
+        self.stats: Mapping[Resource, WatchStats] = {resource: WatchStats() for resource in (*REQUIRED, *OPTIONAL)}
+        self._known_at: float | None = None
+        self._known = float("-inf")
+        self._defects: dict[Resource, str] = {}
+
+    def __call__(self, change: Listed | Changed) -> None:
+        """Fold one change."""
+        at = time.time()
+        if isinstance(change, Listed):
+            self._cluster.replace(change.resource, change.objects, at)
+            self._defects.pop(change.resource, None)
+            LOGGER.info("listed", extra={"fields": {"resource": change.resource, "objects": len(change.objects)}})
+        elif change.kind == "DELETED":
+            self._cluster.remove(change.resource, change.object, at)
+        else:
+            self._cluster.put(change.resource, change.object, at)
+
+    def known_at(self) -> float | None:
+        """The unix time at which all required watches were last in sync: now, unless one is broken; None before."""
+        self._look()
+        return self._known_at
+
+    def unknown_for(self) -> float:
+        """Seconds since all required watches were last in sync: 0 while they are, infinite before they were."""
+        self._look()
+        return time.monotonic() - self._known
+
+    def _look(self) -> None:
+        if self._cluster.synced and not any(self.problem(resource) for resource in REQUIRED):
+            self._known_at, self._known = time.time(), time.monotonic()
+
+    def problem(self, resource: Resource) -> str | None:
+        """Why a resource is not followed at present; None when it is."""
+        return self._defects.get(resource) or self.stats[resource].problem
+
+    async def run(self) -> None:
+        """Follow everything, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for resource in self.stats:
+                group.create_task(self._follow(resource))
+
+    async def _follow(self, resource: Resource) -> None:
+        """Follow one resource; a defect of ours is told of, and it starts over with a full list."""
+        while True:
+            try:
+                await follow(self._api, resource, self, self.stats[resource], optional=resource in OPTIONAL)
+            except Exception as error:  # noqa: BLE001  whatever it is, the other resources are followed on
+                self._defects[resource] = f"a defect in Warmpod: {type(error).__name__}; see the log"
+                LOGGER.exception("following failed", extra={"fields": {"resource": resource}, "throttled": True})
+            await asyncio.sleep(_AGAIN_SECONDS)

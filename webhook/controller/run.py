@@ -1,0 +1,196 @@
+"""The controller process: it follows the cluster, keeps the snapshot, and labels nodes while it is elected."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import secrets
+import socket
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from webhook import __version__
+from webhook.controller.election import Election
+from webhook.controller.intake import Intake
+from webhook.controller.labeller import Labeller
+from webhook.controller.lease import Caller, LeaseApi
+from webhook.controller.metrics import Metrics
+from webhook.controller.publisher import Publisher
+from webhook.controller.status import Status
+from webhook.daemon import health, process
+from webhook.daemon.listener import Listener
+from webhook.daemon.logs import LOGGER
+from webhook.daemon.process import CannotStart, Stop, netloc
+from webhook.daemon.protocol import Limits
+from webhook.inventory.cluster import Cluster
+from webhook.inventory.rules import Rules
+from webhook.sources.kube_api import KubeApi, NoCluster
+from webhook.sources.kube_api.credentials import SERVICE_ACCOUNT
+
+DEFAULT_NAMESPACE = "warmpod-system"
+STALE_SECONDS = 60.0
+"""After so long without knowing the cluster, a leader labels no more and lets another one try."""
+
+_END_SECONDS = 5.0  # for the writes in flight and the release of the lease
+_AGAIN_SECONDS = 5.0
+_LOOK_SECONDS = 0.2
+_GARBAGE_THRESHOLDS = (50_000, 20, 50)  # events make many short-lived objects and no cycles
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the API server is reached, and which Lease decides who writes to it."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    lease_namespace: str = ""
+    """Empty for the pod's own namespace, or DEFAULT_NAMESPACE outside of a pod."""
+    lease_name: str = "warmpod-controller"
+    identity: str = ""
+    """Must differ between processes; empty for one that does."""
+
+    def lease(self, api: KubeApi) -> LeaseApi:
+        """The Lease, reached through `api`."""
+        # Its requests are not of the type that the transport names, for that type knows no leases; but they have all
+        # that it reads.
+        return LeaseApi(cast("Caller", api.transport), self.lease_namespace or _own_namespace(), self.lease_name)
+
+    def name(self) -> str:
+        """The identity of this process."""
+        return self.identity or f"{socket.gethostname()}_{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line decides. `label_writes_per_second` is positive."""
+
+    snapshot: Path
+    rules: Rules
+    access: Access = field(default_factory=Access)
+    metrics_host: str = "0.0.0.0"  # noqa: S104  the kubelet's probes and Prometheus come from outside
+    metrics_port: int = 8081
+    labels: bool = True
+    label_writes_per_second: float = 25.0
+
+
+def run(options: Options) -> None:
+    """Run until SIGTERM or SIGINT. Raises CannotStart before the first watch, and never after."""
+    process.run(_connect(options))
+
+
+async def _connect(options: Options) -> None:
+    try:
+        async with KubeApi.connect(options.access.kubeconfig, options.access.context) as api:
+            await _control(options, api)
+    except NoCluster as error:
+        raise CannotStart(str(error)) from error
+
+
+async def _control(options: Options, api: KubeApi) -> None:
+    stop = Stop()
+    cluster = Cluster(options.rules)
+    intake = Intake(api, cluster)
+    status = Status(cluster, intake, Publisher(options.snapshot, cluster, intake.known_at))
+    last = await asyncio.to_thread(status.publisher.restore)
+    if last is not None:
+        cluster.restore(last)
+    if options.labels:
+        lease = options.access.lease(api)
+        status.election = election = Election(lease, options.access.name())
+        status.labeller = Labeller(api, cluster, lambda: election.leading, options.label_writes_per_second)
+    metrics = Metrics(status.state)
+    plain = Listener(health.create_app(status.checks, metrics), Limits(), metrics.close)
+    port = await process.start(plain, options.metrics_host, options.metrics_port, "--metrics-port")
+    LOGGER.info(
+        "started",
+        extra={
+            "fields": {
+                "version": __version__,
+                "server": api.server,
+                "metricsAddress": f"http://{netloc(options.metrics_host, port)}",
+                "snapshot": str(options.snapshot),
+                "restored": last.id if last is not None else None,
+                "lease": str(lease) if options.labels else None,
+                "identity": status.election.identity if status.election else None,
+            }
+        },
+    )
+    gc.set_threshold(*_GARBAGE_THRESHOLDS)
+    reading = [
+        asyncio.create_task(_for_ever("following", intake.run)),
+        asyncio.create_task(_for_ever("writing the snapshot", status.publisher.run)),
+        asyncio.create_task(_freeze(status.publisher)),
+    ]
+    writing = [asyncio.create_task(_for_ever("labelling", lambda: _label(status)))]
+    await stop.asked.wait()
+    status.stopping = True
+    LOGGER.info("stopping")
+    await _end(writing, stop)  # first: the lease is for the next one
+    await _end(reading, stop)
+    await plain.stop(0.2)
+    LOGGER.info("stopped")
+
+
+async def _label(status: Status) -> None:
+    """Stand for election whenever the cluster is known, and label while elected and while it is."""
+    election, labeller = status.election, status.labeller
+    if election is None or labeller is None:
+        return
+
+    async def lead() -> None:
+        labelling = asyncio.create_task(labeller.run())
+        try:
+            while status.intake.unknown_for() < STALE_SECONDS and not labelling.done():
+                await asyncio.wait({labelling}, timeout=1.0)
+        finally:
+            labelling.cancel()
+            await asyncio.wait({labelling})
+        if not labelling.cancelled():
+            labelling.result()
+        LOGGER.warning("the cluster is not known any more: labelling is left to another one")
+
+    while True:
+        if status.intake.unknown_for() < STALE_SECONDS:
+            await election.run(lead)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _for_ever(what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Begin again after a defect of ours; a task that has nothing to do ends."""
+    while True:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001  the other tasks go on, and so may this one with the next change
+            LOGGER.exception(f"{what} failed", extra={"throttled": True})
+        else:
+            return
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _freeze(publisher: Publisher) -> None:
+    """What the first lists brought stays; later collections need not look at it."""
+    await publisher.first.wait()
+    gc.freeze()
+
+
+async def _end(tasks: list[asyncio.Task[None]], stop: Stop) -> None:
+    for task in tasks:
+        task.cancel()
+    pressed = asyncio.create_task(stop.pressed.wait())
+    waiting: set[asyncio.Task[Any]] = {*tasks}
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_END_SECONDS):
+            while waiting and not pressed.done():
+                done, _ = await asyncio.wait({*waiting, pressed}, return_when=asyncio.FIRST_COMPLETED)
+                waiting -= done
+    pressed.cancel()
+
+
+def _own_namespace() -> str:
+    try:
+        return (SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip() or DEFAULT_NAMESPACE
+    except (OSError, ValueError):
+        return DEFAULT_NAMESPACE
