@@ -246,6 +246,7 @@ def _reason(error: BaseException) -> str:
     # aiohttp's texts repeat the address, and lead with Python's words for what the system has plain ones for.
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return shown(str(error.certificate_error))
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno in errno.errorcode:
-        return os.strerror(error.os_error.errno)
+    number = (error.os_error.errno or 0) if isinstance(error, aiohttp.ClientConnectorError) else 0
+    if number in errno.errorcode:
+        return os.strerror(number)
     return shown(str(error)) or type(error).__name__

@@ -1,0 +1,324 @@
+"""A server that speaks the Kubernetes API's list and watch over real TCP, with faults on demand.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/ is what it follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from webhook.sources.kube_api import KubeApi
+
+Object = dict[str, Any]
+Kind = Literal["list", "watch", "initial", "patch"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer instead of the right one."""
+
+    status: int = 500
+    body: bytes = b'{"kind":"Status","message":"scripted"}'
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Hang:
+    """No answer at all until the client goes away."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What happens to a watch after `after` of its lines: raw bytes, then one of the ends."""
+
+    after: int = 0
+    data: bytes = b""
+    end: Literal["go on", "end", "cut", "cut line", "truncate", "silence"] = "end"
+    chunk: int = 0
+    """Bytes of each write, with a pause in between; 0 is a line at a time."""
+
+
+Fault = Answer | Hang | Stream
+
+
+def status(code: int, reason: str = "", message: str = "scripted", **details: Any) -> bytes:
+    return json.dumps(
+        {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message}
+        | ({"details": details} if details else {})
+    ).encode()
+
+
+def line(kind: str, found: Object | bytes) -> bytes:
+    raw = found if isinstance(found, bytes) else json.dumps(found).encode()
+    return b'{"type":"%s","object":%s}\n' % (kind.encode(), raw)
+
+
+@dataclass
+class Seen:
+    """A request."""
+
+    kind: Kind
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+
+class ApiServer:
+    """`async with ApiServer().serve(path) as api:` gives a client of it."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Object] = {}
+        self.log: list[tuple[int, str, Object]] = []
+        self.version = 100
+        self.floor = 0
+        """Changes up to this version are compacted."""
+        self.initial: Literal["served", "refused 400", "refused 422", "ignored"] = "served"
+        self.bookmarks = True
+        self.faults: dict[Kind, deque[Fault]] = {
+            "list": deque(),
+            "watch": deque(),
+            "initial": deque(),
+            "patch": deque(),
+        }
+        self.tokens: set[str] | None = None
+        self.seen: list[Seen] = []
+        self.resource = "nodes"
+        self.prefix = "/api/v1/"
+        self.port = 0
+        self._changed = asyncio.Condition()
+        self._server: asyncio.Server | None = None
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
+        self._snapshots: dict[str, tuple[int, list[Object]]] = {}
+
+    # --- what happens in the cluster
+
+    async def put(self, name: str, **more: Any) -> None:
+        kind = "MODIFIED" if name in self.objects else "ADDED"
+        self.version += 1
+        metadata = {
+            "name": name,
+            "uid": f"uid-{name}",
+            "resourceVersion": str(self.version),
+            **more.pop("metadata", {}),
+        }
+        await self._happen(kind, {"metadata": metadata, **more})
+        self.objects[name] = self.log[-1][2]
+
+    async def delete(self, name: str) -> None:
+        if name in self.objects:
+            self.version += 1
+            found = self.objects.pop(name)
+            metadata = {**found["metadata"], "resourceVersion": str(self.version)}
+            await self._happen("DELETED", {**found, "metadata": metadata})
+
+    def compact(self) -> None:
+        self.floor = self.version
+        self._snapshots.clear()
+
+    async def _happen(self, kind: str, found: Object) -> None:
+        async with self._changed:
+            self.log.append((self.version, kind, found))
+            self._changed.notify_all()
+
+    def count(self, kind: Kind) -> int:
+        return sum(one.kind == kind for one in self.seen)
+
+    # --- the server
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """As kill -9 does: the port is closed, and every connection reset."""
+        assert self._server
+        self._server.close()
+        for writer, task in list(self._connections.items()):
+            writer.transport.abort()
+            task.cancel()
+            await asyncio.wait([task])
+        await self._server.wait_closed()
+
+    @asynccontextmanager
+    async def serve(self, directory: Path, token: str = "good") -> AsyncIterator[KubeApi]:
+        await self.start()
+        try:
+            async with KubeApi.connect(self.kubeconfig(directory, token)) as api:
+                yield api
+        finally:
+            await self.stop()
+
+    def kubeconfig(self, directory: Path, token: str = "good") -> Path:
+        path = directory / "kubeconfig"
+        (directory / "token").write_text(token + "\n")
+        document = {
+            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
+            "users": [{"name": "u", "user": {"tokenFile": "token"}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        }
+        path.write_text(json.dumps(document))
+        return path
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not the task that the stream made for us: asyncio complains when somebody cancels that one.
+        task = asyncio.create_task(self._converse(reader, writer))
+        self._connections[writer] = task
+        await asyncio.wait([task])
+        self._connections.pop(writer)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                first, *rest = head.decode().split("\r\n")
+                method, target, _ = first.split(" ")
+                headers = {key.lower(): value for key, _, value in (one.partition(": ") for one in rest if one)}
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                parts = urlsplit(target)
+                query = dict(parse_qsl(parts.query))
+                await self._answer(Seen(_kind(method, query), parts.path, query, headers, body), writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+
+    async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
+        self.seen.append(seen)
+        if self.tokens is not None and seen.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
+            await _reply(writer, Answer(401, status(401, "Unauthorized", "Unauthorized")))
+            return
+        if seen.path != f"{self.prefix}{self.resource}" and seen.kind != "patch":
+            await _reply(writer, Answer(404, b"404 page not found\n", content_type="text/plain"))
+            return
+        faults = self.faults[seen.kind]
+        fault = faults.popleft() if faults else None
+        if isinstance(fault, Answer):
+            await _reply(writer, fault)
+        elif isinstance(fault, Hang):
+            await asyncio.sleep(3600)
+        elif seen.kind == "list":
+            await _reply(writer, self._page(seen.query))
+        elif seen.kind == "initial" and self.initial.startswith("refused"):
+            code = int(self.initial.split()[1])
+            await _reply(writer, Answer(code, status(code, "Invalid", "sendInitialEvents is forbidden for watch")))
+        elif seen.kind != "patch":
+            await self._watch(seen, fault or Stream(after=1 << 60), writer)
+
+    def _page(self, query: Mapping[str, str]) -> Answer:
+        start = 0
+        if token := query.get("continue"):
+            identity, _, place = token.partition(":")
+            if identity not in self._snapshots:
+                return Answer(410, status(410, "Expired", "The provided continue parameter is too old"))
+            version, objects = self._snapshots[identity]
+            start = int(place)
+        else:
+            version, objects = self.version, list(self.objects.values())
+            identity = str(len(self.seen))
+        limit = int(query.get("limit", "0")) or len(objects) + 1
+        metadata: dict[str, Any] = {"resourceVersion": str(version)}
+        if start + limit < len(objects):
+            self._snapshots[identity] = (version, objects)
+            metadata |= {"continue": f"{identity}:{start + limit}", "remainingItemCount": 1}
+        return Answer(200, json.dumps({"metadata": metadata, "items": objects[start : start + limit] or None}).encode())
+
+    async def _watch(self, seen: Seen, fault: Stream, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        sent = 0
+        try:
+            async with asyncio.timeout(float(seen.query["timeoutSeconds"])):
+                async for data in self._lines(seen):
+                    if sent == fault.after:
+                        await self._break(fault, data, writer)
+                        if fault.end != "go on":
+                            return
+                    await _chunks(writer, data, fault.chunk)
+                    sent += 1
+        except TimeoutError:
+            writer.write(b"0\r\n\r\n")
+        except _Silence:
+            await asyncio.sleep(3600)
+
+    async def _break(self, fault: Stream, data: bytes, writer: asyncio.StreamWriter) -> None:
+        if fault.data:
+            await _chunks(writer, fault.data, fault.chunk)
+        match fault.end:
+            case "cut":
+                writer.transport.abort()
+            case "cut line":
+                await _chunks(writer, data[: len(data) // 2], 0)
+                writer.transport.abort()
+            case "truncate":
+                await _chunks(writer, data[: len(data) // 2], 0)
+                writer.write(b"0\r\n\r\n")
+            case "end":
+                writer.write(b"0\r\n\r\n")
+            case "silence":
+                raise _Silence
+
+    async def _lines(self, seen: Seen) -> AsyncIterator[bytes]:
+        if seen.kind == "watch" and "resourceVersion" in seen.query:
+            version = int(seen.query["resourceVersion"])
+            if version < self.floor:
+                yield line("ERROR", status(410, "Expired", f"too old resource version: {version} ({self.floor})"))
+                return
+        else:
+            version = self.version
+            for found in list(self.objects.values()):
+                yield line("ADDED", found)
+            if self.initial == "served":
+                yield bookmark(version, {"k8s.io/initial-events-end": "true"})
+        if self.bookmarks:
+            yield bookmark(version)
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self.log and self.log[-1][0] > version)  # noqa: B023 - awaited here
+            for number, kind, found in list(self.log):
+                if number > version:
+                    version = number
+                    yield line(kind, found)
+
+
+class _Silence(Exception):
+    """From here on nothing is sent, and nothing closed: the peer of a half-open connection is gone."""
+
+
+def bookmark(version: int, annotations: Mapping[str, str] | None = None) -> bytes:
+    return line("BOOKMARK", {"metadata": {"resourceVersion": str(version), "annotations": annotations}})
+
+
+def _kind(method: str, query: Mapping[str, str]) -> Kind:
+    if method == "PATCH":
+        return "patch"
+    if "watch" not in query:
+        return "list"
+    return "initial" if "sendInitialEvents" in query else "watch"
+
+
+async def _reply(writer: asyncio.StreamWriter, answer: Answer) -> None:
+    headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body)), **answer.headers}
+    text = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+    writer.write(f"HTTP/1.1 {answer.status} Scripted\r\n{text}\r\n".encode() + answer.body)
+    await writer.drain()
+    if "Content-Length" in answer.headers:
+        writer.close()  # it was a lie
+
+
+async def _chunks(writer: asyncio.StreamWriter, data: bytes, size: int) -> None:
+    size = size or len(data)
+    for start in range(0, len(data), size):
+        part = data[start : start + size]
+        writer.write(b"%x\r\n%s\r\n" % (len(part), part))
+        await writer.drain()
+        await asyncio.sleep(0)
