@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from webhook.admission.decision import Decision, Facts, Settings
+from webhook.inventory import nodeset
 from webhook.inventory.model import EMPTY, Artifact, Inventory, NodeRoom
 from webhook.kube import Object, names, patch
 from webhook.kube.accelerator import Accelerators
@@ -121,14 +122,14 @@ def policies(*texts: str) -> PolicySet:
 
 def image(name: str = CANONICAL_IMAGE, nodes: Iterable[int] = (0, 1), size: int = IMAGE_BYTES) -> Artifact:
     """An image that some nodes hold."""
-    return Artifact("image", name, "", size, names.image_label(name), tuple(nodes))
+    return Artifact("image", name, "", size, names.image_label(name), nodeset.mask(nodes))
 
 
 def model(
     source: str = MODEL, nodes: Iterable[int] = (1, 2), size: int = MODEL_BYTES, tenant: str = "default"
 ) -> Artifact:
     """A model that some nodes hold for a namespace."""
-    return Artifact("model", source, tenant, size, names.model_label(source, tenant), tuple(nodes))
+    return Artifact("model", source, tenant, size, names.model_label(source, tenant), nodeset.mask(nodes))
 
 
 def inventory(*artifacts: Artifact, nodes: int = 4, **fields: Any) -> Inventory:

@@ -61,8 +61,8 @@ def sources(decision: Decision) -> list[str]:
 def test_the_whole_of_it_in_one_line() -> None:
     decision = decide(builders.gpu_pod(args=["--model", "s3://acme-models/llama"]))
     assert reason(decision) == (
-        "prefers 2 of 4 nodes that hold docker.io/vllm/vllm-openai:v0.11.0 (128 s saved); "
-        "prefers 2 of 4 nodes that hold s3://acme-models/llama/ (40 s saved); "
+        "prefers nodes that hold docker.io/vllm/vllm-openai:v0.11.0: on 2 of 4 candidates, 2 with room, 128 s saved; "
+        "prefers nodes that hold s3://acme-models/llama/: on 2 of 4 candidates, 2 with room, 40 s saved; "
         "hydrates weights from s3://acme-models/llama/ to /models; mounts dshm at /dev/shm; "
         "sets 3 env on 1 container; gives vllm an AWS CLI configuration"
     )
@@ -156,7 +156,10 @@ def test_audit_beside_enforce_shows_both_together() -> None:
     ("sent", "inventory", "why"),
     [
         pytest.param(
-            builders.gpu_pod(), builders.inventory(builders.model()), "image: no node holds it", id="no node warm"
+            builders.gpu_pod(),
+            builders.inventory(builders.model()),
+            "image: no node is known to hold it (images under 1 GiB are not tracked)",
+            id="no node warm",
         ),
         pytest.param(
             builders.gpu_pod(),
@@ -212,7 +215,9 @@ def test_require_narrows_every_term_that_selects_something() -> None:
     assert decision.pod is not None
     required = decision.pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert [len(term.get("matchExpressions", [])) for term in required["nodeSelectorTerms"]] == [2, 0]
-    assert reason(decision) == f"requires 2 of 4 nodes that hold {builders.CANONICAL_IMAGE} (128 s saved)"
+    assert reason(decision) == (
+        f"requires nodes that hold {builders.CANONICAL_IMAGE}: on 2 of 4 candidates, 2 with room, 128 s saved"
+    )
 
 
 def test_two_terms_at_most_those_that_save_most() -> None:
@@ -394,8 +399,12 @@ def test_a_second_pass_remembers_what_a_redirect_has_overwritten() -> None:
     assert first.pod["spec"]["containers"][0]["args"] == ["--model", "/a"]
     second = decide(first.pod, facts)
     assert (second.patch, second.warnings) == ([], ())
-    assert reason(second, "a") == "hydrates weights from s3://acme-models/one/ to /a; weights: no node holds it"
-    assert reason(second, "b") == "hydrates weights from s3://acme-models/two/ to /b; weights: no node holds it"
+    assert (
+        reason(second, "a") == "hydrates weights from s3://acme-models/one/ to /a; weights: no node is known to hold it"
+    )
+    assert (
+        reason(second, "b") == "hydrates weights from s3://acme-models/two/ to /b; weights: no node is known to hold it"
+    )
 
 
 def test_what_is_remembered_must_still_be_allowed() -> None:

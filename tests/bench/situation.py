@@ -68,14 +68,14 @@ def snapshot(*, nodes: int = NODES, other_artifacts: int = 0) -> bytes:
     ]
     for namespace, source in sorted({(s.namespace, f"{reviews.MODELS}/{s.model}") for s in reviews.SHAPES if s.model}):
         model = {"kind": "model", "name": source, "tenant": namespace, "bytes": MODEL_BYTES, "nodes": warm}
-        artifacts.append({**model, "label": f"model-{names.digest16(source)}"})
+        artifacts.append(model)
     spread = max(nodes // 300, 1)
     for index in range(other_artifacts):
         name = f"registry.example/team-{index % 40}/image-{index}:v1"
         held = list(range(index % spread, nodes, spread))
         artifacts.append({"kind": "image", "name": name, "bytes": IMAGE_BYTES, "nodes": held})
     document = {
-        "schema": 1,
+        "schema": 2,
         "id": "bench",
         "time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         "nodes": [

@@ -149,7 +149,7 @@ def test_namespace_labels(text: str, arguments: list[str], matched: bool, polici
 
 
 def test_namespace_labels_of_the_inventory(policies: Path, tmp_path: Path) -> None:
-    snapshot = {"schema": 1, "id": "x", "time": "2026-11-22T02:07:52Z", "namespaces": {"default": {"tier": "serving"}}}
+    snapshot = {"schema": 2, "id": "x", "time": "2026-11-22T02:07:52Z", "namespaces": {"default": {"tier": "serving"}}}
     (tmp_path / "snapshot.json").write_text(json.dumps(snapshot))
     result = preview(POD, policies, "--inventory", str(tmp_path / "snapshot.json"), "--output", "json")
     assert items(result)[0]["decision"]["policies"][0]["result"] == "matched"

@@ -46,7 +46,7 @@ class House:
 
     def write(self, *, name: str = "s-1", age: float = 0.0) -> None:
         taken = datetime.fromtimestamp(time.time() - age, UTC).isoformat()
-        document = {"schema": 1, "id": name, "time": taken, "namespaces": {"team-a": {"tier": "serving"}}}
+        document = {"schema": 2, "id": name, "time": taken, "namespaces": {"team-a": {"tier": "serving"}}}
         self.snapshot.write_text(json.dumps(document))
 
     def refresh(self) -> None:

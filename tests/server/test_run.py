@@ -261,10 +261,10 @@ def test_the_snapshot_is_followed(credentials: Paths, policies: Path, tmp_path: 
         assert process.metric("warmpod_snapshot_usable") == 0
         assert process.get("/readyz")[0] == 200
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        snapshot.write_text(json.dumps({"schema": 1, "id": "s-1", "time": now}))
+        snapshot.write_text(json.dumps({"schema": 2, "id": "s-1", "time": now}))
         eventually(lambda: process.metric("warmpod_snapshot_usable") == 1)
         assert "[+] snapshot: id s-1" in process.get("/readyz?verbose")[1]
-        snapshot.write_text(json.dumps({"schema": 1, "id": "s-2", "time": "2020-01-01T00:00:00Z"}))
+        snapshot.write_text(json.dumps({"schema": 2, "id": "s-2", "time": "2020-01-01T00:00:00Z"}))
         eventually(lambda: process.metric("warmpod_snapshot_usable") == 0)
         assert "older than 120 s" in process.get("/readyz?verbose")[1]
         assert process.metric("warmpod_snapshot_changes_total") == 2

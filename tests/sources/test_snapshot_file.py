@@ -16,7 +16,7 @@ TAKEN = 1_795_313_272.0  # 2026-11-22T02:07:52Z
 
 def write(path: Path, *, name: str = "one", **changes: Any) -> None:
     document = {
-        "schema": 1,
+        "schema": 2,
         "id": name,
         "time": "2026-11-22T02:07:52Z",
         "nodes": [{"name": "gpu-a", "accelerators": {"nvidia.com/gpu": {"allocatable": 8, "free": 2}}}],
@@ -81,7 +81,7 @@ def test_a_time_far_ahead_is_not_used(path: Path) -> None:
         (b"{", "not a snapshot"),
         (b"[" * 100_000, "not a snapshot"),
         (b"\xff\xfe", "not a snapshot"),
-        (b'{"schema": 2, "id": "x", "time": "2026-11-22T02:07:52Z"}', "its schema is 2"),
+        (b'{"schema": 3, "id": "x", "time": "2026-11-22T02:07:52Z"}', "its schema is 3"),
     ],
     ids=["empty", "truncated", "nested", "binary", "newer"],
 )

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from webhook.admission.recipe import Recipe, recipe
 from webhook.admission.scene import Scene
 from webhook.cel import Activation
-from webhook.inventory.model import Inventory
+from webhook.inventory.candidates import Candidates
+from webhook.inventory.model import Artifact, Inventory
 from webhook.kube import Object, image, names
 from webhook.kube import pod as pods
 from webhook.mutate import merge, placement, s3_client, volumes
@@ -16,7 +17,7 @@ from webhook.mutate.account import Account, Part
 from webhook.mutate.draft import Draft
 from webhook.mutate.hydration import hydrate
 from webhook.mutate.load import Load, cache_root, cache_volume, directory_of, misplaced, recover
-from webhook.mutate.placement import Candidate
+from webhook.mutate.placement import Choice
 from webhook.mutate.source import NoSource, resolve, shown
 from webhook.policy.model import Model, Placement, Policy, Tenancy
 
@@ -168,7 +169,7 @@ def _clash(other: Load, load: Load) -> str:
 def _place(
     pod: Object, matched: Sequence[tuple[Matched, Account]], loads: Sequence[Load], scene: Scene
 ) -> tuple[Object, float]:
-    candidates: list[Candidate] = []
+    choices: list[Choice] = []
     obstacle = placement.obstacle(scene.sent, usable=scene.facts.placement_usable)
     for each, account in matched:
         policy = each.policy
@@ -178,14 +179,14 @@ def _place(
         if obstacle:
             account.leave(obstacle)
             continue
-        resources = frozenset[str]().union(*scene.asked(policy.accelerators).values())
+        candidates = scene.candidates(policy.accelerators)
         if policy.image_placement is not Placement.OFF:
-            candidates += _images(policy.image_placement, resources, scene, account)
-        candidates += _models(mine, resources, scene)
-    return placement.settle(pod, candidates) if candidates else (pod, 0.0)
+            choices += _images(policy.image_placement, candidates, scene, account)
+        choices += _models(mine, candidates, scene)
+    return placement.settle(pod, choices) if choices else (pod, 0.0)
 
 
-def _images(wanted: Placement, resources: frozenset[str], scene: Scene, account: Account) -> list[Candidate]:
+def _images(wanted: Placement, candidates: Candidates, scene: Scene, account: Account) -> list[Choice]:
     settings = scene.facts.settings
     texts = [text for text in pods.images(scene.sent) if text != settings.hydrator_image]
     found = []
@@ -196,39 +197,57 @@ def _images(wanted: Placement, resources: frozenset[str], scene: Scene, account:
             account.leave(f"image {shown(text)}: not a valid reference")
             continue
         artifact = scene.facts.inventory.image(name)
-        if artifact is not None and 0 < artifact.bytes < settings.image_min_bytes:
+        if artifact is None:
+            account.leave(f"{what}: no node is known to hold it{_untracked(settings.image_min_bytes)}")
+            continue
+        if 0 < artifact.bytes < settings.image_min_bytes:
             account.leave(f"{what}: too small to matter, {artifact.bytes // 2**20} MiB")
             continue
-        candidate = placement.weigh(
+        rate = settings.image_bytes_per_second
+        choice = placement.weigh(artifact, wanted, candidates, rate=rate, name=name, what=what, account=account)
+        if choice is not None:
+            found.append(choice)
+    return found
+
+
+def _untracked(least: int) -> str:
+    if least <= 0:
+        return ""
+    size = f"{least // 2**30} GiB" if least % 2**30 == 0 else f"{least / 2**20:.0f} MiB"
+    return f" (images under {size} are not tracked)"
+
+
+def _models(loads: Sequence[Load], candidates: Candidates, scene: Scene) -> list[Choice]:
+    found = []
+    for load in loads:
+        name, what, account = load.source.canonical, load.model.name, load.account
+        if not load.is_shared:
+            account.leave(f"{what}: its cache dies with the pod, no node stays warm")
+            continue
+        artifact = _held(load, scene)
+        if artifact is None:
+            account.leave(f"{what}: no node is known to hold it")
+            continue
+        choice = placement.weigh(
             artifact,
-            wanted,
-            scene.facts.inventory,
-            resources,
-            rate=settings.image_bytes_per_second,
+            load.model.placement,
+            candidates,
+            rate=scene.facts.settings.model_bytes_per_second,
+            name=name,
             what=what,
             account=account,
         )
-        if candidate is not None:
-            found.append(candidate)
+        if choice is not None:
+            found.append(choice)
     return found
 
 
-def _models(loads: Sequence[Load], resources: frozenset[str], scene: Scene) -> list[Candidate]:
-    found = []
-    for load in loads:
-        if not load.is_shared:
-            load.account.leave(f"{load.model.name}: its cache dies with the pod, no node stays warm")
-            continue
-        tenant = "" if load.model.cache.tenancy is Tenancy.CLUSTER else scene.site.namespace
-        candidate = placement.weigh(
-            scene.facts.inventory.model(load.source.canonical, tenant),
-            load.model.placement,
-            scene.facts.inventory,
-            resources,
-            rate=scene.facts.settings.model_bytes_per_second,
-            what=load.model.name,
-            account=load.account,
-        )
-        if candidate is not None:
-            found.append(candidate)
-    return found
+def _held(load: Load, scene: Scene) -> Artifact | None:
+    """What the inventory knows of a model. A cache of everyone's holds what everyone, or this namespace, hydrated.
+
+    Which of the two must not depend on the candidates: our own terms narrow them, and a second review would choose
+    another one.
+    """
+    inventory, name, namespace = scene.facts.inventory, load.source.canonical, scene.site.namespace
+    everyones = inventory.model(name, "") if load.model.cache.tenancy is Tenancy.CLUSTER else None
+    return everyones if everyones is not None and everyones.labelled else inventory.model(name, namespace) or everyones

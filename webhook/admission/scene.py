@@ -7,8 +7,9 @@ from typing import NamedTuple
 from webhook.admission.decision import Facts
 from webhook.admission.recipe import reads_of
 from webhook.cel import Activation, Bindings, cut
+from webhook.inventory.candidates import Candidates, demand_of
 from webhook.inventory.model import Inventory
-from webhook.kube import Object, podsecurity
+from webhook.kube import Object, affinity, podsecurity
 from webhook.kube.accelerator import Accelerators
 from webhook.kube.review import AdmissionRequest
 from webhook.mutate.load import Site
@@ -17,7 +18,7 @@ from webhook.mutate.load import Site
 class Scene:
     """What all edits of one review share. What is costly is made when it is first asked for, and once."""
 
-    __slots__ = ("_activation", "_asked", "_request", "_shown", "facts", "sent", "site")
+    __slots__ = ("_activation", "_asked", "_candidates", "_request", "_shown", "facts", "sent", "site")
 
     def __init__(self, request: AdmissionRequest, sent: Object, facts: Facts) -> None:
         level = podsecurity.level_of(facts.namespace_labels, facts.settings.default_level)
@@ -28,6 +29,7 @@ class Scene:
         self._shown: Object | None = None
         self._activation: Activation | None = None
         self._asked: dict[int, dict[str, frozenset[str]]] = {}
+        self._candidates: dict[frozenset[str], Candidates] = {}
 
     def after(self, pod: Object) -> Scene:
         """The scene of a pod that was made of this one: what its containers ask for is the same."""
@@ -35,6 +37,9 @@ class Scene:
         scene.sent, scene.facts, scene.site = pod, self.facts, self.site
         scene._request, scene._asked = self._request, self._asked  # noqa: SLF001  our own class
         scene._shown = scene._activation = None  # noqa: SLF001  our own class
+        # Of all that decides where a pod can run, reach holds only the required node affinity to be ours to change.
+        same = affinity.required_terms(pod) == affinity.required_terms(self.sent)
+        scene._candidates = self._candidates if same else {}  # noqa: SLF001  our own class
         if scene.shown == self.shown:  # then let it be the same object, and what an engine made of it serve both
             scene._shown, scene._activation = self._shown, self._activation  # noqa: SLF001  our own class
         return scene
@@ -46,6 +51,15 @@ class Scene:
         if found is None:
             claims, namespace = self.facts.inventory.claims, self._request.namespace
             found = self._asked[id(accelerators)] = accelerators.of_pod(self.sent, claims, namespace)
+        return found
+
+    def candidates(self, accelerators: Accelerators | None = None) -> Candidates:
+        """The nodes that could run the pod, as far as what it asks for of these accelerators goes."""
+        resources = frozenset[str]().union(*self.asked(accelerators).values())
+        found = self._candidates.get(resources)
+        if found is None:
+            found = self.facts.inventory.candidates(demand_of(self.sent, resources))
+            self._candidates[resources] = found
         return found
 
     @property

@@ -19,7 +19,7 @@ from webhook.admission import admit
 from webhook.cli import demo_scene as scene
 from webhook.cli.errors import CouldNotRun
 from webhook.cli.world import in_namespace, installation, read_inventory, read_policies
-from webhook.inventory import snapshot
+from webhook.inventory import nodeset, snapshot
 from webhook.inventory.model import Artifact, Inventory, NodeRoom
 from webhook.kube import Object, image, names
 from webhook.kube.review import for_pod
@@ -89,7 +89,7 @@ def withheld(policies: Path, stock: Path, sent: Object) -> list[Object]:
 def _inventory(now: float) -> Inventory:
     canonical = image.canonical(scene.IMAGE)
     assert canonical is not None
-    warm = tuple(scene.NODES.index(name) for name in scene.WARM_NODES)
+    warm = nodeset.mask(scene.NODES.index(name) for name in scene.WARM_NODES)
     return Inventory(
         id="demo",
         time=now,

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from webhook.inventory import nodeset
+from webhook.inventory.candidates import Candidates, Columns, Demand
+from webhook.kube import names
+
 Kind = Literal["image", "model"]
+
+# Questions come from pods: bounds on what they can make us keep.
+_MOST_NAMES = 4096
+_MOST_DEMANDS = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """An image or a model that at least one node was seen to hold.
 
-    `name` is the canonical image name or source URI; `tenant` the namespace whose pods may use it, empty for the whole
-    cluster; `bytes` its size on disk, 0 when unknown; `label` the key of the label its warm nodes carry; `nodes` the
-    indexes of these nodes in the inventory, ascending.
+    `name` is the canonical image name or source URI, empty for a model known by nothing but its label; `tenant` the
+    namespace whose pods may use it, empty for the whole cluster; `bytes` its size on disk, 0 when unknown; `label` the
+    key of the label its nodes bear. `mask` is the set of the nodes that are warm for it (see
+    `webhook.inventory.nodeset`), `unlabelled` those of them that do not bear the label yet.
     """
 
     kind: Kind
@@ -23,19 +32,39 @@ class Artifact:
     tenant: str
     bytes: int
     label: str
-    nodes: tuple[int, ...]
-    mask: int = field(init=False, repr=False, compare=False, default=0)
+    mask: int
+    unlabelled: int = 0
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "mask", _mask(self.nodes))
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """The indexes of its warm nodes, ascending."""
+        return nodeset.indexes(self.mask)
+
+    @property
+    def labelled(self) -> int:
+        """The set of warm nodes that bear the label: what the scheduler can see."""
+        return self.mask & ~self.unlabelled
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRoom:
-    """An accelerator node: per resource name what it can allocate and what of that is free."""
+    """An accelerator node: by resource name, how much a pod can be given of it, and how much of that is free.
+
+    A driver of dynamic resource allocation counts as a resource whose name has no slash; its devices are counted.
+    """
 
     name: str
     accelerators: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """A taint, and the set of the nodes that have it. `effect` is NoSchedule, PreferNoSchedule or NoExecute."""
+
+    key: str
+    value: str
+    effect: str
+    mask: int
 
 
 class Inventory:
@@ -43,10 +72,25 @@ class Inventory:
 
     Counting nodes is a bit-and of two integers, whatever the size of the cluster. `id` names the snapshot in decisions,
     `time` is when it was taken, in unix seconds. `claims` maps "namespace/name" of a resource claim, or of a claim
-    template, to its device classes.
+    template, to its device classes. `labels` are the nodes' labels but ours: key to value to the set of nodes; None
+    when they are not known, and then no pod's selector rules out a node.
     """
 
-    __slots__ = ("_artifacts", "_candidates", "_warm", "artifacts", "claims", "id", "namespaces", "nodes", "time")
+    __slots__ = (
+        "_artifacts",
+        "_candidates",
+        "_columns",
+        "_labels",
+        "_warm",
+        "artifacts",
+        "claims",
+        "id",
+        "labels",
+        "namespaces",
+        "nodes",
+        "taints",
+        "time",
+    )
 
     def __init__(
         self,
@@ -57,6 +101,8 @@ class Inventory:
         artifacts: Iterable[Artifact] = (),
         namespaces: Mapping[str, Mapping[str, str]] | None = None,
         claims: Mapping[str, tuple[str, ...]] | None = None,
+        labels: Mapping[str, Mapping[str, int]] | None = None,
+        taints: Sequence[Taint] = (),
     ) -> None:
         self.id = id
         self.time = time
@@ -64,46 +110,67 @@ class Inventory:
         self.artifacts = tuple(artifacts)
         self.namespaces: Mapping[str, Mapping[str, str]] = namespaces or {}
         self.claims: Mapping[str, tuple[str, ...]] = claims or {}
+        self.labels = labels
+        self.taints = tuple(taints)
         # A source is one with or without the slash at its end.
         self._artifacts = {
-            (artifact.kind, artifact.name.rstrip("/"), artifact.tenant): artifact for artifact in self.artifacts
+            (artifact.kind, artifact.name.rstrip("/"), artifact.tenant): artifact
+            for artifact in self.artifacts
+            if artifact.name
         }
-        # Both fill as questions come; the same question always has the same answer.
-        self._candidates: dict[frozenset[str], tuple[int, int]] = {}
+        self._labels = {artifact.label: artifact for artifact in self.artifacts}
+        # These fill as questions come; the same question always has the same answer.
+        self._columns: Columns | None = None
+        self._candidates: dict[Demand, Candidates] = {}
         self._warm: dict[str, int] = {}
+
+    def at(self, time: float) -> Inventory:
+        """The same inventory, seen again unchanged at another time. What was worked out of it is shared."""
+        other = Inventory.__new__(Inventory)
+        for name in Inventory.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.time = time
+        return other
 
     def image(self, name: str) -> Artifact | None:
         """The image of this canonical name, if any node holds it."""
         return self._artifacts.get(("image", name, ""))
 
     def model(self, source: str, tenant: str) -> Artifact | None:
-        """The model of this canonical source, as far as pods of `tenant` (empty: of the whole cluster) may use it."""
-        return self._artifacts.get(("model", source.rstrip("/"), tenant))
+        """The model of this canonical source, as far as pods of `tenant` (empty: of the whole cluster) may use it.
 
-    def candidates(self, resources: frozenset[str]) -> int:
-        """How many nodes can allocate every one of these resources.
-
-        A name without a slash is a device class of dynamic resource allocation, of which nodes say nothing: it rules
-        out no node.
+        One that is known by its label only is found by that.
         """
-        return self._masks(resources)[0].bit_count()
+        found = self._artifacts.get(("model", source.rstrip("/"), tenant))
+        return found or self._labels.get(names.model_label(source, tenant))
 
-    def warm(self, artifact: Artifact, resources: frozenset[str]) -> int:
-        """How many of the candidates hold the artifact."""
-        return (artifact.mask & self._masks(resources)[0]).bit_count()
+    def candidates(self, demand: Demand) -> Candidates:
+        """The nodes on which a pod of this demand could run. Remembered; the same demand has the same answer."""
+        known = self._candidates.get(demand)
+        if known is None:
+            known = self.columns.candidates(demand)
+            if len(self._candidates) >= _MOST_DEMANDS:
+                self._candidates.clear()
+            if demand.is_short:
+                self._candidates[demand] = known
+        return known
 
-    def roomy(self, artifact: Artifact, resources: frozenset[str]) -> int:
-        """How many of the candidates hold the artifact and have at least one of each resource free."""
-        return (artifact.mask & self._masks(resources)[1]).bit_count()
+    @property
+    def columns(self) -> Columns:
+        """The nodes by what is asked of them. Made when first asked for: by a snapshot's reader, not in a review."""
+        if self._columns is None:
+            ours = {label: artifact.labelled for label, artifact in self._labels.items()}
+            self._columns = Columns(self.nodes, self.labels, self.taints, ours)
+        return self._columns
 
     def warm_nodes(self, name: str) -> int:
         """How many nodes hold the image or model of this canonical name, whoever may use it."""
         if name not in self._warm:
-            if len(self._warm) >= 4096:  # names come from pods: a bound on what they can make us keep
+            if len(self._warm) >= _MOST_NAMES:
                 self._warm.clear()
             together = 0
             for artifact in self.artifacts:
-                if artifact.name.rstrip("/") == name.rstrip("/"):
+                if artifact.name and artifact.name.rstrip("/") == name.rstrip("/"):
                     together |= artifact.mask
             self._warm[name] = together.bit_count()
         return self._warm[name]
@@ -111,32 +178,6 @@ class Inventory:
     def age(self, now: float) -> float:
         """Seconds since the snapshot was taken; negative when its clock is ahead of ours."""
         return now - self.time
-
-    def _masks(self, resources: frozenset[str]) -> tuple[int, int]:
-        known = self._candidates.get(resources)
-        if known is None:
-            wanted = [name for name in resources if "/" in name]
-            allocatable, free = [], []
-            for index, node in enumerate(self.nodes):
-                room = [node.accelerators.get(name, (0, 0)) for name in wanted]
-                if all(able > 0 for able, _ in room):
-                    allocatable.append(index)
-                    if all(left > 0 for _, left in room):
-                        free.append(index)
-            if len(self._candidates) >= 1024:
-                self._candidates.clear()
-            known = self._candidates[resources] = (_mask(allocatable), _mask(free))
-        return known
-
-
-def _mask(indexes: Iterable[int]) -> int:
-    indexes = tuple(indexes)
-    if not indexes:
-        return 0
-    bits = bytearray(max(indexes) // 8 + 1)
-    for index in indexes:
-        bits[index >> 3] |= 1 << (index & 7)
-    return int.from_bytes(bits, "little")
 
 
 EMPTY = Inventory()

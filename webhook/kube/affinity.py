@@ -54,7 +54,7 @@ def holds(requirement: Object, labels: Mapping[str, str]) -> bool:
     if operator == "DoesNotExist":
         return not values and value is None
     if operator in ("Gt", "Lt") and len(values) == 1:
-        have, bound = _integer(value), _integer(values[0])
+        have, bound = integer(value), integer(values[0])
         if have is None or bound is None:
             return False
         return have > bound if operator == "Gt" else have < bound
@@ -166,7 +166,7 @@ def _field_holds(requirement: Object, name: str) -> bool:
     return operator == "NotIn" and bool(values[0] != name)
 
 
-def _integer(text: Any) -> int | None:
+def integer(text: Any) -> int | None:
     """A 64-bit integer as Go's strconv.ParseInt reads it: a sign and ASCII digits, nothing else."""
     if type(text) is not str:
         return None

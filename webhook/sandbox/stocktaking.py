@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from webhook.inventory import snapshot
+from webhook.inventory import nodeset, snapshot
 from webhook.inventory.model import Artifact, Inventory, Kind, NodeRoom
 from webhook.kube import Object, footprint, image, names, quantity
 from webhook.kube.accelerator import Accelerators
@@ -56,7 +56,7 @@ def take_stock(
                 entry = held.setdefault((kind, artifact, tenant), (size, label, []))
                 entry[2].append(len(rooms) - 1)
     artifacts = [
-        Artifact(kind, name, tenant, size, label, tuple(indexes))
+        Artifact(kind, name, tenant, size, label, nodeset.mask(indexes))
         for (kind, name, tenant), (size, label, indexes) in sorted(held.items())
     ]
     labels_of = {one["metadata"]["name"]: one["metadata"].get("labels", {}) for one in namespaces}
