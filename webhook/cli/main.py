@@ -22,7 +22,9 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "test": ("webhook.cli.test:command", "Run the cases that stand beside policies."),
     "schema": ("webhook.cli.schema:command", "Print the JSON Schema of policy files, for editors and CI."),
     "sandbox": ("webhook.cli.sandbox:command", "A real control plane on this machine with Warmpod in it."),
+    "images": ("webhook.cli.images:command", "Show which node holds which image and model."),
     "webhook": ("webhook.cli.webhook:command", "Serve the mutating admission webhook over TLS."),
+    "controller": ("webhook.cli.controller:command", "Follow the cluster, write the inventory, label nodes."),
     "certs": ("webhook.cli.certs:command", "Issue a serving certificate and its authority."),
 }
 

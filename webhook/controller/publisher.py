@@ -126,19 +126,26 @@ class Publisher:
         due = self._inventories.due()
         if due is not None and due <= known_at:
             return True
-        moved = known_at - self.written.inventory.time
-        elapsed = steady - self.written.at
+        return self._is_touch_due(known_at, self.written)
+
+    def _is_touch_due(self, known_at: float, written: Written) -> bool:
+        moved = known_at - written.inventory.time
+        elapsed = time.monotonic() - written.at
         if moved == 0:
             return False  # nothing was learned since: a new file would only look young
         return elapsed >= self._rhythm.touch or abs(moved - elapsed) > self._rhythm.jump
 
     async def _publish(self) -> None:
-        version, known_at = self._inventories.version, self._known_at()
+        known_at = self._known_at()
         if known_at is None:
             return
         self._began = began = time.monotonic()
+        self._not_before = began + self._rhythm.apart
         try:
             inventory = self._inventories.inventory(known_at)
+            version = self._inventories.version
+            if self._says_nothing_new(inventory):
+                return
             size = await asyncio.to_thread(self._write, inventory)
         except CannotWrite as error:
             self.failures += 1
@@ -158,12 +165,21 @@ class Publisher:
                 )
             self.problem, self._in_a_row = None, 0
             self.successes += 1
-            self._not_before = began + self._rhythm.apart
             self.written = Written(inventory, size, version, began)
             self.first.set()
         finally:
             self._began = None
             self.seconds += time.monotonic() - began
+
+    def _says_nothing_new(self, inventory: Inventory) -> bool:
+        """Whether what changed of the facts is not in the snapshot, and the one in place is young enough."""
+        written = self.written
+        if written is None or self.problem or inventory.id != written.inventory.id:
+            return False
+        if self._is_touch_due(inventory.time, written):
+            return False
+        self.written = written._replace(version=self._inventories.version)
+        return True
 
     def _write(self, inventory: Inventory) -> int:
         """In a thread: encode, and put in place; the size in bytes. CannotWrite."""

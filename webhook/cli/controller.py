@@ -1,0 +1,147 @@
+"""`warmpod controller`: flags and environment to a running controller, or to a cleanup."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from webhook.cli.cluster import accelerator_options, cluster_options, in_bytes
+from webhook.cli.errors import CouldNotRun, say
+from webhook.cli.options import option
+
+if TYPE_CHECKING:
+    from webhook.controller.run import Access
+
+_FILE = click.Path(path_type=Path)
+_FAILURES_SHOWN = 10
+
+
+@click.command()
+@option("--snapshot", type=_FILE, metavar="FILE", help="Where to write the inventory. Its directory must be there.")
+@cluster_options
+@option("--metrics-host", default="0.0.0.0", help="Address of /livez, /readyz, /metrics.")  # noqa: S104  as Options
+@option("--metrics-port", type=click.IntRange(0, 65_535), default=8081, help="Their port, plain HTTP. 0 takes any.")
+@option("--lease-namespace", metavar="NAME", help="Namespace of the Lease. Default: the pod's, else warmpod-system.")
+@option("--lease-name", default="warmpod-controller", metavar="NAME", help="Lease that elects who labels nodes.")
+@option("--identity", metavar="NAME", help="Name in the Lease; no two may have the same. Default: host and chance.")
+@option("--no-labels", is_flag=True, help="Write the snapshot only: no election, no labels.")
+@option(
+    "--min-image-bytes",
+    metavar="QUANTITY",
+    callback=in_bytes,
+    default="1Gi",
+    help="Smaller images are not in the inventory.",
+)
+@option("--max-labels-per-node", type=click.IntRange(0, 500), default=20, help="The biggest artifacts get them.")
+@option(
+    "--label-writes-per-second",
+    type=click.FloatRange(min=0, min_open=True, max=1000),
+    default=25.0,
+    help="Nodes labelled in a second, at most.",
+)
+@option(
+    "--node-status-max-images",
+    type=click.IntRange(min=-1),
+    default=50,
+    help="The kubelets' nodeStatusMaxImages; -1 for no limit.",
+)
+@option(
+    "--image-gc-min-age",
+    type=click.FloatRange(min=0),
+    default=120.0,
+    help="The kubelets' imageMinimumGCAge in seconds.",
+)
+@option(
+    "--cluster-cache-namespaces",
+    multiple=True,
+    metavar="PATTERN",
+    help="Namespaces whose pods are believed about caches that everyone shares; * is any text.",
+)
+@accelerator_options
+@option("--cleanup", is_flag=True, help="Take every label of Warmpod off every node, and end.")
+@option("--log-format", type=click.Choice(["json", "text"]), default="json", help="Form of the log on stderr.")
+@option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least level.")
+def command(
+    *,
+    snapshot: Path | None,
+    kubeconfig: Path | None,
+    context: str | None,
+    metrics_host: str,
+    metrics_port: int,
+    lease_namespace: str | None,
+    lease_name: str,
+    identity: str | None,
+    no_labels: bool,
+    min_image_bytes: int,
+    max_labels_per_node: int,
+    label_writes_per_second: float,
+    node_status_max_images: int,
+    image_gc_min_age: float,
+    cluster_cache_namespaces: tuple[str, ...],
+    accelerators: tuple[str, ...],
+    device_classes: tuple[str, ...],
+    cleanup: bool,
+    log_format: Literal["json", "text"],
+    log_level: str,
+) -> None:
+    """Follow the cluster, write the snapshot the webhook reads, and label nodes when elected.
+
+    Runs until SIGTERM, then ends its writes, releases the Lease, and exits 0.
+    """
+    if snapshot is None and not cleanup:
+        raise click.UsageError("--snapshot FILE is needed (or --cleanup)")
+    from webhook.controller.run import Access, Options, run
+    from webhook.daemon.logs import configure_logging
+    from webhook.daemon.process import CannotStart
+    from webhook.inventory.rules import Rules
+    from webhook.kube.accelerator import DEFAULT_DEVICE_CLASSES, DEFAULT_PATTERNS, Accelerators
+
+    marks = Accelerators(accelerators or DEFAULT_PATTERNS, device_classes or DEFAULT_DEVICE_CLASSES)
+    access = Access(
+        kubeconfig=kubeconfig,
+        context=context,
+        lease_namespace=lease_namespace or "",
+        lease_name=lease_name,
+        identity=identity or "",
+    )
+    try:
+        if snapshot is None or cleanup:
+            configure_logging("text", "error")  # a person waits at the terminal
+            _clean(access, label_writes_per_second)
+            return
+        configure_logging(log_format, log_level)
+        run(
+            Options(
+                snapshot=snapshot,
+                rules=Rules(
+                    accelerators=marks,
+                    min_image_bytes=min_image_bytes,
+                    max_labels=max_labels_per_node,
+                    max_images=node_status_max_images,
+                    image_gc_min_age=image_gc_min_age,
+                    cluster_cache_namespaces=cluster_cache_namespaces,
+                ),
+                access=access,
+                metrics_host=metrics_host,
+                metrics_port=metrics_port,
+                labels=not no_labels,
+                label_writes_per_second=label_writes_per_second,
+            )
+        )
+    except CannotStart as error:
+        raise CouldNotRun(str(error)) from error
+
+
+def _clean(access: Access, per_second: float) -> None:
+    from webhook.controller.cleanup import clean
+
+    done = clean(access, per_second, lambda text: say("note", text))
+    click.echo(f"took the labels off {done.cleaned} of {done.nodes} nodes")
+    if done.failed:
+        shown = "".join(f"\n  {node}: {why}" for node, why in done.failed[:_FAILURES_SHOWN])
+        raise CouldNotRun(
+            f"{len(done.failed)} nodes still have labels:{shown}",
+            hint="mend what is said there and run it again; what is done stays done",
+        )
