@@ -66,11 +66,8 @@ def listing(raw: bytes | msgspec.Raw, images: Images, *, most: int, least: int) 
         for entry in found
         if entry.size_bytes >= least and entry.names
     }
-    if most < 0 or len(found) < most:
-        reach = -1
-    else:
-        reach = max(0, min((entry.size_bytes for entry in found), default=LARGEST))
-    return Listing(tuple(kept), reach)
+    is_full = 0 <= most <= len(found)
+    return Listing(tuple(kept), max(0, min((entry.size_bytes for entry in found), default=LARGEST)) if is_full else -1)
 
 
 def held(
@@ -96,6 +93,8 @@ def held(
         size = _size(use, sizes, known, listing.reach)
         if size is not None:
             present.append((use.reference, size))
+        elif use.reference in former:
+            continue  # nothing keeps its image any more, so the tag may have moved on
         if use.reference.digest:
             ran = (use.started, use.reference.digest)
             for tag in use.reference.tags:
@@ -134,8 +133,8 @@ def _by_size(item: tuple[ImageReference, int]) -> int:
 
 
 def _raise(found: dict[ImageName, HeldImage], name: ImageName, size: int, tier: int) -> None:
-    before = found.get(name)
-    found[name] = HeldImage(size, tier) if before is None else HeldImage(max(size, before.bytes), min(tier, before.tier))
+    before = found.get(name, HeldImage(size, tier))
+    found[name] = HeldImage(max(size, before.bytes), min(tier, before.tier))
 
 
 def _read(raw: msgspec.Raw) -> ContainerImage | None:

@@ -15,6 +15,8 @@ from webhook.inventory.report import Report
 MOST_FACTS = 256
 """Models of one tenant remembered on one node; beyond that those last spoken of longest ago are forgotten."""
 
+NEVER = float("-inf")
+
 Key = tuple[str, str]
 """Tenant and source."""
 
@@ -56,62 +58,64 @@ class NodeModels:
         self._facts: dict[Scope, dict[str, Fact]] = {}
         self._checked: dict[Key, tuple[float, str]] = {}
         self._whole: dict[Scope, float] = {}
-        self._since = float("-inf")
-        self.latest = float("-inf")
-        """The time of the latest report, ever."""
+        self._since = NEVER
+        self.latest = NEVER
+        """The time of the latest report."""
 
-    def forget(self, since: float = float("-inf")) -> set[Key]:
-        """Believe no report that was made until now, or until `since`, any more; the models that this concerns."""
-        touched = {*self._checked, *((held.tenant, held.source) for held in self.held())}
-        self._since = max(self._since, self.latest, since)
-        self._facts.clear()
-        self._checked.clear()
-        self._whole.clear()
-        return touched
+    def forget(self, until: float) -> None:
+        """Believe no report that was made until then, whether or not it was seen by now."""
+        self._since = max(self._since, until)
+        for scope, facts in list(self._facts.items()):
+            self._facts[scope] = {source: fact for source, fact in facts.items() if fact.time > until}
+            if not self._facts[scope]:
+                del self._facts[scope]
+        self._checked = {key: seen for key, seen in self._checked.items() if seen[0] > until}
+        self._whole = {scope: time for scope, time in self._whole.items() if time > until}
 
-    def absorb(self, report: Report, namespace: str, time: float, *, for_all: bool) -> tuple[set[Key], int]:
+    def absorb(self, report: Report, namespace: str, time: float, *, for_all: bool) -> int:
         """Take in the report that a pod of `namespace` made at `time`, in unix seconds.
 
-        `for_all`: whether that namespace may speak of everyone's models. Returns the tenants and sources that the
-        report speaks of, and how many of its statements are not believed since they are about other tenants.
+        `for_all`: whether that namespace may speak of everyone's models. Returns how many of its statements are not
+        believed since they are about other tenants.
         """
         if time <= self._since:
-            return set(), 0
+            return 0
         self.latest = max(self.latest, time)
-        own = Scope(namespace, namespace)
-        scopes = {namespace: own, "": Scope("", "") if for_all else Scope(namespace, "")}
-        checked = any(model.checked for model in report.models)
-        touched: set[Key] = set()
+        scopes = {namespace: Scope(namespace, namespace), "": Scope("" if for_all else namespace, "")}
+        is_any_checked = any(model.checked for model in report.models)
+        held: set[tuple[Scope, str]] = set()
         spoken: set[Scope] = set()
         refused = 0
-        for statement in (*report.evicted, *report.models):
-            if statement.tenant not in scopes:
+        for model in report.models:
+            scope = scopes.get(model.tenant)
+            if scope is None:
                 refused += 1
                 continue
-            spoken.add(scopes[statement.tenant])
-        # What a report both evicted and holds was fetched again.
-        holds = {(model.tenant, _slashed(model.source)) for model in report.models}
-        for evicted in report.evicted:
-            source = _slashed(evicted.source)
-            if evicted.tenant in scopes and (evicted.tenant, source) not in holds:
-                touched.add(self._state(scopes[evicted.tenant], source, Fact(time, gone=True, version="", bytes=0)))
-        for model in report.models:
-            if model.tenant not in scopes:
-                continue
-            scope, source = scopes[model.tenant], _slashed(model.source)
-            key = self._state(scope, source, Fact(time, gone=False, version=model.version, bytes=model.bytes))
-            touched.add(key)
-            if model.checked or (not checked and report.result != "error"):
-                seen = (time, model.version)
+            spoken.add(scope)
+            source = _slashed(model.source)
+            held.add((scope, source))
+            self._state(scope, source, Fact(time, gone=False, version=model.version, bytes=model.bytes))
+            if model.checked or (not is_any_checked and report.result != "error"):
+                key, seen = (scope.tenant, source), (time, model.version)
                 self._checked[key] = max(seen, self._checked.get(key, seen))
-        if report.omitted == 0:
-            for scope in spoken:
-                if time > self._whole.get(scope, float("-inf")):
-                    self._whole[scope] = time
-                    touched.update((scope.tenant, source) for source in self._facts.get(scope, ()))
+        for evicted in report.evicted:
+            scope = scopes.get(evicted.tenant)
+            if scope is None:
+                refused += 1
+                continue
+            spoken.add(scope)
+            source = _slashed(evicted.source)
+            if (scope, source) not in held:  # what a report both evicted and holds was fetched again
+                self._state(scope, source, Fact(time, gone=True, version="", bytes=0))
         for scope in spoken:
-            touched |= self._bound(scope)
-        return touched, refused
+            if report.omitted == 0:
+                self._whole[scope] = max(time, self._whole.get(scope, NEVER))
+            self._bound(scope)
+        return refused
+
+    def keys(self) -> set[Key]:
+        """Everything that reports speak of."""
+        return {(scope.tenant, source) for scope, facts in self._facts.items() for source in facts}
 
     def checked(self, key: Key) -> tuple[float, str] | None:
         """When the model was last compared with its source on this node, and the version that was found."""
@@ -120,7 +124,7 @@ class NodeModels:
     def held(self) -> Iterator[Held]:
         """The models on the node, of whatever version. One may come twice, as its tenant's own and as everyone's."""
         for scope, facts in self._facts.items():
-            whole = self._whole.get(scope, float("-inf"))
+            whole = self._whole.get(scope, NEVER)
             for source, fact in facts.items():
                 if not fact.gone and fact.time >= whole:
                     yield Held(scope.tenant, source, fact.version, fact.bytes)
@@ -130,7 +134,7 @@ class NodeModels:
         tenant, source = key
         for scope in {Scope(tenant, tenant), Scope(tenant, "")}:
             fact = self._facts.get(scope, {}).get(source)
-            if fact is not None and not fact.gone and fact.time >= self._whole.get(scope, float("-inf")):
+            if fact is not None and not fact.gone and fact.time >= self._whole.get(scope, NEVER):
                 return True
         return False
 
@@ -141,24 +145,20 @@ class NodeModels:
             fact = self._facts.get(scope, {}).get(source)
             if fact is not None and fact.gone and fact.time >= since:
                 return True
-            if self._whole.get(scope, float("-inf")) >= since:
+            if self._whole.get(scope, NEVER) >= since:
                 return True
         return False
 
-    def _state(self, scope: Scope, source: str, fact: Fact) -> Key:
+    def _state(self, scope: Scope, source: str, fact: Fact) -> None:
         facts = self._facts.setdefault(scope, {})
         facts[source] = max(fact, facts.get(source, fact))
-        return (scope.tenant, source)
 
-    def _bound(self, scope: Scope) -> set[Key]:
-        facts = self._facts.get(scope)
-        if facts is None or len(facts) <= MOST_FACTS:
-            return set()
-        oldest = sorted(facts, key=lambda source: (facts[source].time, source))[: len(facts) - MOST_FACTS]
-        for source in oldest:
-            del facts[source]
-            self._checked.pop((scope.tenant, source), None)
-        return {(scope.tenant, source) for source in oldest}
+    def _bound(self, scope: Scope) -> None:
+        facts = self._facts[scope]
+        if len(facts) > MOST_FACTS:
+            for source in sorted(facts, key=lambda source: (facts[source].time, source))[: len(facts) - MOST_FACTS]:
+                del facts[source]
+                self._checked.pop((scope.tenant, source), None)
 
 
 def _slashed(source: str) -> str:

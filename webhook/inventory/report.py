@@ -89,7 +89,8 @@ def read(message: str) -> Report | Refusal:
         return _unreadable(data)
     if found.schema != SCHEMA:
         return Refusal("schema")
-    if not all(_SOURCE.fullmatch(each.source) for each in (*found.models, *found.evicted)):
+    sources = [model.source for model in found.models] + [model.source for model in found.evicted]
+    if not all(_SOURCE.fullmatch(source) for source in sources):
         return Refusal("source")
     return found
 
