@@ -66,12 +66,13 @@ STEPS = st.one_of(
     st.tuples(st.just("fault"), FAULTS),
     st.tuples(st.just("fault"), FAULTS),
     st.tuples(st.just("compact"), st.none()),
-    st.tuples(st.just("restart"), st.none()),
-    st.tuples(st.just("wait"), st.floats(0, 0.02)),
+    st.tuples(st.just("outage"), st.tuples(st.lists(NAMES, max_size=3), st.booleans())),
+    st.tuples(st.just("wait"), st.sampled_from([0.0, 0.005, 0.02])),
+    st.tuples(st.just("catch up"), st.none()),
 )
 
 
-async def take(server: ApiServer, step: tuple[str, Any]) -> None:
+async def take(server: ApiServer, one: Following, step: tuple[str, Any]) -> None:
     match step:
         case ("put", str(name)):
             await server.put(name)
@@ -81,11 +82,23 @@ async def take(server: ApiServer, step: tuple[str, Any]) -> None:
             server.faults[kind].append(fault)
         case ("compact", _):
             server.compact()
-        case ("restart", _):
+        case ("outage", (list(changed), bool(forgotten))):
             await server.stop()
+            for name in changed:
+                await server.delete(name)
+                await server.put(name)
+            if forgotten:
+                server.compact()
             await server.start()
         case ("wait", float(seconds)):
             await asyncio.sleep(seconds)
+        case ("catch up", _):
+            # Without this, most of what happens happens before the first list.
+            await one.until(lambda: one.mirror.shown() == versions(server))
+
+
+def versions(server: ApiServer) -> dict[str, str]:
+    return {name: found["metadata"]["resourceVersion"] for name, found in server.objects.items()}
 
 
 async def settled(server: ApiServer, one: Following) -> None:
@@ -93,8 +106,7 @@ async def settled(server: ApiServer, one: Following) -> None:
     for faults in server.faults.values():
         faults.clear()
     await server.put("last")
-    wanted = {name: found["metadata"]["resourceVersion"] for name, found in server.objects.items()}
-    await one.until(lambda: one.mirror.shown() == wanted)
+    await one.until(lambda: one.mirror.shown() == versions(server))
     told = one.mirror.versions
     if told:
         happened = [version for version, _, _ in server.log if version >= told[0]]
@@ -114,7 +126,7 @@ def test_mirror_is_the_servers_state_in_the_end(steps: list[tuple[str, Any]], in
         server.bookmarks = bookmarks
         async with server.serve(directory) as api, following(api) as one:
             for step in steps:
-                await take(server, step)
+                await take(server, one, step)
             await settled(server, one)
 
     with tempfile.TemporaryDirectory() as directory:
@@ -154,9 +166,11 @@ def test_each_break_of_a_stream_is_got_over(kind: Kind, piece: bytes, end: str, 
         for after in range(4):
             server.faults[kind].append(Stream(after, piece, end))  # type: ignore[arg-type]  # one of the literals
         async with server.serve(tmp_path) as api, following(api) as one:
+            await one.until(lambda: one.stats.synced)
             for name in "cdab":
                 await server.put(name)
-                await asyncio.sleep(0.002)
+                await one.until(lambda: one.mirror.shown() == versions(server))
+                await server.delete(name)
             await settled(server, one)
 
     asyncio.run(run())
