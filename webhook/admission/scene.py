@@ -29,17 +29,15 @@ class Scene:
         self._shown: Object | None = None
         self._activation: Activation | None = None
         self._asked: dict[int, dict[str, frozenset[str]]] = {}
-        self._candidates: dict[frozenset[str], Candidates] = {}
+        self._candidates: dict[frozenset[str], tuple[list[Object], Candidates]] = {}
 
     def after(self, pod: Object) -> Scene:
         """The scene of a pod that was made of this one: what its containers ask for is the same."""
         scene = Scene.__new__(Scene)
         scene.sent, scene.facts, scene.site = pod, self.facts, self.site
         scene._request, scene._asked = self._request, self._asked  # noqa: SLF001  our own class
+        scene._candidates = self._candidates  # noqa: SLF001  our own class
         scene._shown = scene._activation = None  # noqa: SLF001  our own class
-        # Of all that decides where a pod can run, reach holds only the required node affinity to be ours to change.
-        same = affinity.required_terms(pod) == affinity.required_terms(self.sent)
-        scene._candidates = self._candidates if same else {}  # noqa: SLF001  our own class
         if scene.shown == self.shown:  # then let it be the same object, and what an engine made of it serve both
             scene._shown, scene._activation = self._shown, self._activation  # noqa: SLF001  our own class
         return scene
@@ -56,11 +54,13 @@ class Scene:
     def candidates(self, accelerators: Accelerators | None = None) -> Candidates:
         """The nodes that could run the pod, as far as what it asks for of these accelerators goes."""
         resources = frozenset[str]().union(*self.asked(accelerators).values())
+        terms = affinity.required_terms(self.sent)
         found = self._candidates.get(resources)
-        if found is None:
-            found = self.facts.inventory.candidates(demand_of(self.sent, resources))
+        # Of all that decides where a pod can run, reach lets us change only the required node affinity.
+        if found is None or found[0] != terms:
+            found = (terms, self.facts.inventory.candidates(demand_of(self.sent, resources)))
             self._candidates[resources] = found
-        return found
+        return found[1]
 
     @property
     def shown(self) -> Object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from webhook.kube import Object, quantity
@@ -38,8 +39,8 @@ def qos_class(pod: Object) -> str:
     return "Guaranteed" if guaranteed and requests == limits else "Burstable"
 
 
-def effective_requests(pod: Object) -> dict[str, Quantity]:
-    """What the scheduler counts, by resource name; amounts above zero only.
+def effective_requests(pod: Object, only: Container[str] | None = None) -> dict[str, Quantity]:
+    """What the scheduler counts, by resource name, or of `only` these; amounts above zero only.
 
     The larger of what the app containers ask together and of what any init container asks at its turn, sidecars adding
     to everything that starts after them (KEP-753); resources of the pod itself replace that (KEP-2837); the overhead
@@ -49,11 +50,11 @@ def effective_requests(pod: Object) -> dict[str, Quantity]:
     spec = pods.spec(pod)
     total: dict[str, Quantity] = {}
     for container in pods.app_containers(pod):
-        _add(total, _requests(container.get("resources")))
+        _add(total, _requests(container.get("resources"), only))
     sidecars: dict[str, Quantity] = {}
     peak: dict[str, Quantity] = {}
     for container in pods.init_containers(pod):
-        asked = _requests(container.get("resources"))
+        asked = _requests(container.get("resources"), only)
         if pods.is_sidecar(container):
             _add(total, asked)
             _add(sidecars, asked)
@@ -67,7 +68,7 @@ def effective_requests(pod: Object) -> dict[str, Quantity]:
     _raise(total, peak)
     own = spec.get("resources")
     if type(own) is dict:
-        requests, limits = _amounts(own, "requests"), _amounts(own, "limits")
+        requests, limits = _amounts(own, "requests", only), _amounts(own, "limits", only)
         for name in {**requests, **limits}:
             if name in _COMPUTE or name.startswith("hugepages-"):
                 amount = requests.get(name)
@@ -75,11 +76,11 @@ def effective_requests(pod: Object) -> dict[str, Quantity]:
                     total[name] = amount
                 elif name not in total:
                     total[name] = limits[name]
-    _add(total, _quantities(spec.get("overhead")))
+    _add(total, _quantities(spec.get("overhead"), only))
     return total
 
 
-def _requests(resources: Any, only: tuple[str, ...] | None = None) -> dict[str, Quantity]:
+def _requests(resources: Any, only: Container[str] | None = None) -> dict[str, Quantity]:
     """Requests above zero, those that are absent taken from the limits; a request of zero is one."""
     asked = _amounts(resources, "requests", only)
     limits = resources.get("limits") if type(resources) is dict else None
@@ -91,11 +92,11 @@ def _requests(resources: Any, only: tuple[str, ...] | None = None) -> dict[str, 
     return asked
 
 
-def _amounts(resources: Any, part: str, only: tuple[str, ...] | None = None) -> dict[str, Quantity]:
+def _amounts(resources: Any, part: str, only: Container[str] | None = None) -> dict[str, Quantity]:
     return _quantities(resources.get(part), only) if type(resources) is dict else {}
 
 
-def _quantities(amounts: Any, only: tuple[str, ...] | None = None) -> dict[str, Quantity]:
+def _quantities(amounts: Any, only: Container[str] | None = None) -> dict[str, Quantity]:
     """The amounts above zero of a resource list, in a dict of their own."""
     found: dict[str, Quantity] = {}
     if type(amounts) is dict:
