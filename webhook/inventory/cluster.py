@@ -66,6 +66,7 @@ class Cluster:
 
     def replace(self, resource: Resource, objects: Iterable[Watched], at: float) -> None:
         """Take in a full list: what it does not name is gone."""
+        self._fleet.now = max(self._fleet.now, at)
         missing = self._known(resource)
         for each in objects:
             missing.discard(_key(each))

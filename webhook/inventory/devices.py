@@ -58,13 +58,14 @@ class Devices:
 
     def remove_slice(self, name: str) -> set[str]:
         """Take out a slice; returns the nodes that may have other devices now."""
-        before = self._slices.pop(name, None)
+        before = self._slices.get(name)
         if before is None:
             return set()
-        touched = self._nodes_of(before.pool) | {before.node}
+        touched = self._nodes_of(before.pool)
+        del self._slices[name]
         _discard(self._pools, before.pool, name)
         _discard(self._nodes, before.node, name)
-        return touched - {""}
+        return touched
 
     def slices(self) -> set[str]:
         """The names of all slices."""

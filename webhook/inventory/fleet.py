@@ -71,12 +71,12 @@ class Fleet:
         adopted_before = state.adopted()
         is_another = before is not None and bool(before.uid and now.uid) and before.uid != now.uid
         if is_another or (state.boot and now.boot and state.boot != now.boot):
-            self._forget_models(state)
+            state.models.forget(self.now)
             state.former.clear()
         state.boot = now.boot or state.boot
         boot, since = boot_mark(now.ours)
         if boot and boot != names.digest16(state.boot):
-            state.models.forget(since)  # written in another boot: what was reported up to then is of that one too
+            state.models.distrust(since)  # written in another boot: what was reported up to then is of that one too
         if before is None or before.images != now.images or is_another:
             raw = node.status.images if node.status else msgspec.Raw(b"null")
             listing = node_images.listing(
@@ -96,16 +96,12 @@ class Fleet:
             return
         self._images.recount(state.listing.images, ())
         self._index_adopters(name, state.adopted(), {})
-        self._forget_models(state)
+        state.models.forget(self.now)
         state.facts, state.listing, state.boot = None, NOTHING_KNOWN, ""
         state.former.clear()
         self._name_models(state)
         self.unsettle({name})
         self._forget_empty(state)
-
-    def _forget_models(self, state: NodeState) -> None:
-        # Not beyond now: a clock that once ran ahead must not silence the reports of the next boot.
-        state.models.forget(min(state.models.latest, self.now))
 
     def _forget_empty(self, state: NodeState) -> None:
         """Drop the state of a name that stands for nothing: neither a node nor pods bound to it."""
@@ -202,6 +198,7 @@ class Fleet:
         now = state.models.keys() if state.facts is not None else set()
         touched: set[str] = set()
         for key in state.named - now:
+            touched |= self._adopters.get(self.models.label(key), set())
             touched |= self.models.drop(key, state.name)
         for key in now:
             touched |= self.models.state(key, state.name, state.models.checked(key))

@@ -60,9 +60,18 @@ class NodeModels:
         self._whole: dict[Scope, float] = {}
         self._since = NEVER
         self.latest = NEVER
-        """The time of the latest report."""
+        """The time of the latest report that is believed."""
 
-    def forget(self, until: float) -> None:
+    def forget(self, now: float) -> None:
+        """Forget every report, and believe none of them when it is seen again. `now` in unix seconds."""
+        # Not beyond now: a clock that once ran ahead must not silence the reports to come.
+        self._since = max(self._since, min(self.latest, now))
+        self.latest = NEVER
+        self._facts.clear()
+        self._checked.clear()
+        self._whole.clear()
+
+    def distrust(self, until: float) -> None:
         """Believe no report that was made until then, whether or not it was seen by now."""
         self._since = max(self._since, until)
         for scope, facts in list(self._facts.items()):

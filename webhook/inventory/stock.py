@@ -141,8 +141,7 @@ class Stock:
         for label, holding in (now.held if now else {}).items():
             sizes = self._sizes.setdefault(label, {})
             sizes[holding.bytes] = sizes.get(holding.bytes, 0) + 1
-            if holding.name or label not in self._holdings:
-                self._holdings[label] = holding
+            self._holdings[label] = holding
             self._held.touched.add(label)
         for label, holding in (before.held if before else {}).items():
             sizes = self._sizes[label]
@@ -168,10 +167,11 @@ class Stock:
                 is_same_order = is_same_order and before is None
                 continue
             holding = self._holdings[label]
-            tenant, name = holding.tenant, holding.name
-            if not name:
+            # What stands for a model that one node knows by label alone may be known from another.
+            known = (holding.tenant, holding.name) if holding.kind == "image" else named(label)
+            if known is None:
                 self._nameless.add(label)
-                tenant, name = named(label) or ("", "")
+            tenant, name = known or ("", "")
             now = Artifact(
                 kind=holding.kind,
                 name=name,
