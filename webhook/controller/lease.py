@@ -1,4 +1,4 @@
-"""A Lease of coordination.k8s.io/v1 as it is read and written over HTTP.
+"""A Lease of coordination.k8s.io/v1, read and written over HTTP.
 
 What people and other programs put into the object (metadata, further fields of the spec) is written back as it was.
 """
@@ -93,13 +93,7 @@ class LeaseApi:
             if failure.kind == "missing":
                 raise LeaseMissing from failure
             raise
-        try:
-            document = msgspec.json.decode(data)
-        except (ValueError, RecursionError) as error:
-            raise ApiFailure(what, "garbage", "the answer is no JSON") from error
-        if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
-            raise ApiFailure(what, "garbage", "the answer is no Lease")
-        return Found(_parse(document), document)
+        return _found(what, data)
 
     async def create(self, lease: Lease) -> None:
         """Make the lease. LeaseConflict when it is there."""
@@ -111,7 +105,7 @@ class LeaseApi:
             "spec": _spec(lease),
         }
         try:
-            await self._api.call(LeaseRequest(what, "POST", self._collection, body))
+            data = await self._api.call(LeaseRequest(what, "POST", self._collection, body))
         except ApiFailure as failure:
             if failure.kind == "conflict":
                 raise LeaseConflict from failure
@@ -119,18 +113,36 @@ class LeaseApi:
                 text = f"{failure.text}; is there a namespace {self._namespace}? (--lease-namespace)"
                 raise ApiFailure(what, "refused", text, status=failure.status) from failure
             raise
+        _check(what, data, lease)
 
     async def replace(self, found: Found, lease: Lease) -> None:
         """Write over what was found. LeaseConflict when it changed since or is gone."""
         before = found.document.get("spec")
         spec = {**before, **_spec(lease)} if isinstance(before, dict) else _spec(lease)
-        request = LeaseRequest(f"update lease {self}", "PUT", self._path, {**found.document, "spec": spec})
+        what = f"update lease {self}"
         try:
-            await self._api.call(request)
+            data = await self._api.call(LeaseRequest(what, "PUT", self._path, {**found.document, "spec": spec}))
         except ApiFailure as failure:
             if failure.kind in ("conflict", "missing"):
                 raise LeaseConflict from failure
             raise
+        _check(what, data, lease)
+
+
+def _found(what: str, data: bytes) -> Found:
+    try:
+        document = msgspec.json.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise ApiFailure(what, "garbage", "the answer is no JSON") from error
+    if not isinstance(document, dict) or not isinstance(document.get("metadata"), dict):
+        raise ApiFailure(what, "garbage", "the answer is no Lease")
+    return Found(_parse(document), document)
+
+
+def _check(what: str, data: bytes, lease: Lease) -> None:
+    """The API server answers a write with what it stored. Anything else (a proxy's "ok") is no reason to lead."""
+    if _found(what, data).lease.holder != lease.holder:
+        raise ApiFailure(what, "garbage", "the answer is another lease")
 
 
 def _parse(document: dict[str, Any]) -> Lease:

@@ -1,0 +1,269 @@
+"""A server that speaks, over real TCP, the few calls by which the controller writes: a Lease, and labels of nodes.
+
+Server-side apply and optimistic concurrency as in https://kubernetes.io/docs/reference/using-api/.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from webhook.kube import names
+from webhook.sources.kube_api import KubeApi
+
+Object = dict[str, Any]
+NAMESPACE = "warmpod-system"
+LEASE = "warmpod-controller"
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer instead of the right one."""
+
+    status: int = 500
+    body: bytes = b'{"kind":"Status","message":"scripted"}'
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """`hang`: no answer; `cut`: the connection is reset before the call is done; `lost`: after it is done."""
+
+    what: Literal["hang", "cut", "lost"]
+
+
+Fault = Answer | Trouble
+HTML = Answer(200, b"<html>Please log in</html>", content_type="text/html")
+
+
+@dataclass
+class Node:
+    """A node's labels, and who manages which of them."""
+
+    uid: str
+    labels: dict[str, str] = field(default_factory=dict)
+    managers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Seen:
+    """A request."""
+
+    method: str
+    path: str
+    at: float
+    body: Any
+
+
+class KubeServer:
+    """`async with KubeServer().serve(path) as api:` gives a client of it."""
+
+    def __init__(self) -> None:
+        self.lease: Object | None = None
+        self.namespace_exists = True
+        self.nodes: dict[str, Node] = {}
+        self.faults: deque[Fault | None] = deque()
+        """One for each request to come; None for the right answer."""
+        self.fault: Callable[[str, str], Fault | None] = lambda _method, _path: None
+        """Asked when `faults` is empty."""
+        self.seen: list[Seen] = []
+        self.busy = 0
+        self.most_busy = 0
+        self.slow = 0.0
+        self._version = 0
+        self._port = 0
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
+
+    # --- what people do
+
+    def hold(self, holder: str, **spec: Any) -> None:
+        """Edit the lease as a person would, or another controller."""
+        self.put_lease({**(self.lease or {}).get("spec", {}), "holderIdentity": holder, **spec})
+
+    def put_lease(self, spec: Any, **metadata: Any) -> None:
+        self._version += 1
+        before = (self.lease or {}).get("metadata", {})
+        self.lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": LEASE, "namespace": NAMESPACE, **before, **metadata, "resourceVersion": self.version},
+            "spec": spec,
+        }
+
+    @property
+    def version(self) -> str:
+        return str(self._version)
+
+    @property
+    def holder(self) -> str | None:
+        return None if self.lease is None else self.lease["spec"].get("holderIdentity")
+
+    def label(self, node: str, key: str, value: str | None, manager: str = "kubectl-label") -> None:
+        """Set or take away a label as an update by `manager` does."""
+        found = self.nodes[node]
+        found.managers.pop(key, None)
+        if value is None:
+            found.labels.pop(key, None)
+        else:
+            found.labels[key] = value
+            found.managers[key] = manager
+
+    def patches(self) -> list[Seen]:
+        return [one for one in self.seen if one.method == "PATCH"]
+
+    # --- the server
+
+    @asynccontextmanager
+    async def serve(self, directory: Path) -> AsyncIterator[KubeApi]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._port = server.sockets[0].getsockname()[1]
+        try:
+            async with KubeApi.connect(self.kubeconfig(directory)) as api:
+                yield api
+        finally:
+            server.close()
+            for writer, task in list(self._connections.items()):
+                writer.transport.abort()
+                task.cancel()
+                await asyncio.wait([task])
+            await server.wait_closed()
+
+    def kubeconfig(self, directory: Path) -> Path:
+        path = directory / "kubeconfig"
+        document = {
+            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self._port}"}}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        }
+        path.write_text(json.dumps(document))
+        return path
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._converse(reader, writer))
+        self._connections[writer] = task
+        await asyncio.wait([task])
+        self._connections.pop(writer)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                first, *rest = head.decode().split("\r\n")
+                method, target, _ = first.split(" ")
+                headers = {key.lower(): value for key, _, value in (one.partition(": ") for one in rest if one)}
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                path = target.partition("?")[0]
+                now = asyncio.get_running_loop().time()
+                self.seen.append(Seen(method, path, now, json.loads(body) if body else None))
+                if not await self._respond(self.seen[-1], writer):
+                    writer.transport.abort()
+                    return
+
+    async def _respond(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; False when the connection is to be reset."""
+        fault = self.faults.popleft() if self.faults else self.fault(seen.method, seen.path)
+        if isinstance(fault, Answer):
+            await _reply(writer, fault)
+            return True
+        if isinstance(fault, Trouble):
+            if fault.what == "hang":
+                await asyncio.Event().wait()
+            if fault.what == "lost":
+                self._do(seen)
+            return False
+        self.busy += 1
+        self.most_busy = max(self.most_busy, self.busy)
+        try:
+            await asyncio.sleep(self.slow)
+        finally:
+            self.busy -= 1
+        await _reply(writer, self._do(seen))
+        return True
+
+    def _do(self, seen: Seen) -> Answer:
+        if seen.path.startswith("/api/v1/nodes"):
+            return self._list() if seen.method == "GET" else self._patch(seen.path.rpartition("/")[2], seen.body)
+        if not self.namespace_exists and seen.method == "POST":
+            return _status(404, "NotFound", f'namespaces "{NAMESPACE}" not found')
+        if seen.method == "POST":
+            if self.lease is not None:
+                return _status(409, "AlreadyExists", f'leases "{LEASE}" already exists')
+            self.put_lease(seen.body["spec"])
+            return _object(self.lease, 201)
+        if self.lease is None:
+            return _status(404, "NotFound", f'leases.coordination.k8s.io "{LEASE}" not found')
+        if seen.method == "PUT":
+            if seen.body["metadata"].get("resourceVersion") != self.lease["metadata"]["resourceVersion"]:
+                return _status(409, "Conflict", "the object has been modified")
+            self.lease["metadata"] = seen.body["metadata"]
+            self.put_lease(seen.body["spec"])
+        return _object(self.lease)
+
+    def _list(self) -> Answer:
+        items = [{"metadata": {"name": name, "uid": one.uid, "labels": one.labels}} for name, one in self.nodes.items()]
+        return _object({"kind": "NodeList", "metadata": {"resourceVersion": self.version}, "items": items})
+
+    def _patch(self, name: str, body: Object) -> Answer:
+        node = self.nodes.get(name)
+        if node is None:
+            return _status(404, "NotFound", f'nodes "{name}" not found')
+        wanted = body["metadata"]["labels"]
+        if "apiVersion" not in body:  # a merge patch
+            for key, value in wanted.items():
+                self.label(name, key, value, names.FIELD_MANAGER)
+            return self._node(name)
+        if body["metadata"]["uid"] != node.uid:
+            return _status(409, "Conflict", "Precondition failed: UID in precondition does not match")
+        others = {
+            key: node.managers[key]
+            for key, value in wanted.items()
+            if node.managers.get(key, names.FIELD_MANAGER) != names.FIELD_MANAGER and node.labels[key] != value
+        }
+        if others:
+            causes = [
+                {
+                    "reason": "FieldManagerConflict",
+                    "message": f'conflict with "{manager}" using v1',
+                    "field": f".metadata.labels.{key}",
+                }
+                for key, manager in others.items()
+            ]
+            return _status(409, "Conflict", "Apply failed with conflicts", causes=causes)
+        for key in [key for key, manager in node.managers.items() if manager == names.FIELD_MANAGER]:
+            del node.managers[key], node.labels[key]
+        for key, value in wanted.items():
+            node.labels[key] = value
+            node.managers.setdefault(key, names.FIELD_MANAGER)
+        return self._node(name)
+
+    def _node(self, name: str) -> Answer:
+        node = self.nodes[name]
+        metadata = {"name": name, "uid": node.uid, "labels": node.labels, "resourceVersion": self.version}
+        return _object({"kind": "PartialObjectMetadata", "metadata": metadata})
+
+
+def _object(found: Any, code: int = 200) -> Answer:
+    return Answer(code, json.dumps(found).encode())
+
+
+def _status(code: int, reason: str, message: str, **details: Any) -> Answer:
+    body = {"kind": "Status", "apiVersion": "v1", "code": code, "reason": reason, "message": message}
+    return Answer(code, json.dumps({**body, "details": details}).encode())
+
+
+async def _reply(writer: asyncio.StreamWriter, answer: Answer) -> None:
+    headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body)), **answer.headers}
+    head = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+    writer.write(f"HTTP/1.1 {answer.status} Scripted\r\n{head}\r\n".encode() + answer.body)
+    await writer.drain()
