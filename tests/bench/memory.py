@@ -29,13 +29,13 @@ def resident() -> tuple[report.Row, float]:
     bodies = reviews.corpus()
     with (
         servers.workplace() as place,
-        servers.warmpod(place, "large", policies=POLICIES, nodes=NODES, other_artifacts=ARTIFACTS) as server,
+        servers.warmpod(place, "large", policies=POLICIES, snapshot=_snapshot(0)) as server,
     ):
         inventory = place.root / server.name / servers.INVENTORY
         start = server.resident_megabytes()[0]
-        for _ in range(REPLACEMENTS):
+        for turn in range(1, REPLACEMENTS + 1):
             client.closed_loop(server.port, bodies, connections=16, count=REVIEWS // REPLACEMENTS)
-            _replace(inventory)
+            _replace(inventory, turn)
             time.sleep(servers.RELOAD_SECONDS + 1)
         now, peak = server.resident_megabytes()
         row = {
@@ -61,10 +61,14 @@ def help_seconds() -> list[float]:
     return sorted(taken)
 
 
-def _replace(inventory: Path) -> None:
+def _snapshot(turn: int) -> bytes:
+    return situation.snapshot(nodes=NODES, other_artifacts=ARTIFACTS, turn=turn)
+
+
+def _replace(inventory: Path, turn: int) -> None:
     """Put a new snapshot in the place of the old one by a rename, as the controller does."""
     aside = inventory.with_suffix(".new")
-    aside.write_bytes(situation.snapshot(nodes=NODES, other_artifacts=ARTIFACTS))
+    aside.write_bytes(_snapshot(turn))
     aside.replace(inventory)
 
 

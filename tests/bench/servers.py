@@ -101,13 +101,18 @@ def floor(place: Workplace, patch: Sequence[Any]) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def warmpod(
-    place: Workplace, name: str, *, policies: int = 1, nodes: int = situation.NODES, other_artifacts: int = 0
+    place: Workplace,
+    name: str,
+    *,
+    policies: int = 1,
+    snapshot: bytes | None = None,
+    reload_seconds: float = RELOAD_SECONDS,
 ) -> Iterator[Server]:
-    """`warmpod webhook` with one worker, as installed, on so many policies and nodes."""
+    """`warmpod webhook` with one worker, as installed, on so many policies and a snapshot, by default a small one."""
     home = place.root / name
     rules = situation.write_policies(home / "policies", count=policies)
     inventory = home / INVENTORY
-    inventory.write_bytes(situation.snapshot(nodes=nodes, other_artifacts=other_artifacts))
+    inventory.write_bytes(situation.snapshot() if snapshot is None else snapshot)
     port, metrics_port = free_port(), free_port()
     options = {
         "policies": rules,
@@ -121,7 +126,7 @@ def warmpod(
         "metrics-host": "127.0.0.1",
         "metrics-port": metrics_port,
         "hydrator-image": situation.HYDRATOR,
-        "reload-seconds": RELOAD_SECONDS,
+        "reload-seconds": reload_seconds,
         "drain-seconds": 0,
     }
     command = [str(Path(sys.executable).with_name("warmpod")), "webhook"]

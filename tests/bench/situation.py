@@ -7,14 +7,16 @@ match every accelerator pod of the corpus and the rest do not, in equal parts by
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.bench import reviews
+from webhook.inventory import nodeset
+from webhook.inventory.model import Artifact, Inventory, NodeRoom, Taint
+from webhook.inventory.snapshot import encode
 from webhook.kube import image, names
 
 Object = dict[str, Any]
@@ -56,41 +58,82 @@ def write_policies(directory: Path, *, count: int = 1) -> Path:
     return directory
 
 
-def snapshot(*, nodes: int = NODES, other_artifacts: int = 0) -> bytes:
+def snapshot(*, nodes: int = NODES, other_artifacts: int = 0, turn: int = 0) -> bytes:
     """A snapshot in which every second node holds the corpus's images and models.
 
-    `other_artifacts` more images lie on about 300 nodes each, as in a cluster where nodes hold some 25 images.
+    `other_artifacts` more images lie on about 300 nodes each, as in a cluster where nodes hold some 25 images. Another
+    `turn` is the same cluster a moment later: other devices are free.
     """
-    warm = list(range(0, nodes, 2))
-    artifacts = [
-        {"kind": "image", "name": name, "bytes": IMAGE_BYTES, "nodes": warm}
-        for name in sorted({str(image.canonical(shape.image)) for shape in reviews.SHAPES if shape.accelerator})
-    ]
-    for namespace, source in sorted({(s.namespace, f"{reviews.MODELS}/{s.model}") for s in reviews.SHAPES if s.model}):
-        model = {"kind": "model", "name": source, "tenant": namespace, "bytes": MODEL_BYTES, "nodes": warm}
-        artifacts.append(model)
     spread = max(nodes // 300, 1)
-    for index in range(other_artifacts):
-        name = f"registry.example/team-{index % 40}/image-{index}:v1"
-        held = list(range(index % spread, nodes, spread))
-        artifacts.append({"kind": "image", "name": name, "bytes": IMAGE_BYTES, "nodes": held})
-    document = {
-        "schema": 2,
-        "id": "bench",
-        "time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-        "nodes": [
-            {"name": f"ip-10-{n >> 8}-{n & 255}-7.ec2.internal", "accelerators": {reviews.GPU: _room(n)}}
-            for n in range(nodes)
+    others = [
+        _image(f"registry.example/team-{index % 40}/image-{index}:v1", range(index % spread, nodes, spread))
+        for index in range(other_artifacts)
+    ]
+    return encode(_inventory(nodes, others, turn))
+
+
+def large(turn: int = 0) -> bytes:
+    """A snapshot of 15,000 nodes with 30 labels each, which hold 8 of 2,000 large images, and of 300 models."""
+    nodes = 15_000
+    images = [
+        _image(f"registry.example/team-{index % 40}/image-{index}:v1", range(index * 7 % 250, nodes, 250))
+        for index in range(2000)
+    ]
+    models = [
+        _model(f"{reviews.MODELS}/other-{index}", f"team-{index % 40}", range(index, nodes, 300))
+        for index in range(300)
+    ]
+    return encode(_inventory(nodes, [*images, *models], turn))
+
+
+def _inventory(nodes: int, others: list[Artifact], turn: int) -> Inventory:
+    warm = range(0, nodes, 2)
+    images = sorted({str(image.canonical(shape.image)) for shape in reviews.SHAPES if shape.accelerator})
+    models = sorted({(s.namespace, f"{reviews.MODELS}/{s.model}") for s in reviews.SHAPES if s.model})
+    return Inventory(
+        id=f"bench-{turn}",
+        time=time.time(),
+        nodes=[NodeRoom(_host(n), {reviews.GPU: (8, (n + turn * (n % 7 == 0)) % 9)}) for n in range(nodes)],
+        artifacts=[
+            *(_image(name, warm) for name in images),
+            *(_model(source, namespace, warm) for namespace, source in models),
+            *others,
         ],
-        "artifacts": artifacts,
-        "namespaces": {**NAMESPACES, **{f"team-{index}": {"tier": "team"} for index in range(other_artifacts)}},
-        "resourceClaims": {},
+        namespaces={**NAMESPACES, **{f"team-{index}": {"tier": "team"} for index in range(len(others))}},
+        labels=_labels(nodes),
+        taints=[Taint(reviews.GPU, "", "NoSchedule", nodeset.all_of(nodes))],
+    )
+
+
+def _image(name: str, nodes: range) -> Artifact:
+    return Artifact("image", name, "", IMAGE_BYTES, names.image_label(name), nodeset.mask(nodes))
+
+
+def _model(source: str, tenant: str, nodes: range) -> Artifact:
+    return Artifact("model", source, tenant, MODEL_BYTES, names.model_label(source, tenant), nodeset.mask(nodes))
+
+
+def _host(node: int) -> str:
+    return f"ip-10-{node >> 8}-{node & 255}-7.ec2.internal"
+
+
+def _labels(nodes: int) -> dict[str, dict[str, int]]:
+    """30 labels of a node of EKS: some are the same everywhere, some tell groups apart, some name the node."""
+    columns: dict[str, dict[str, int]] = {}
+    own = {"kubernetes.io/hostname": "", "node.example/instance-id": "i-", "karpenter.example/nodeclaim": "gpu-"}
+    for key, prefix in own.items():
+        columns[key] = {f"{prefix}{_host(node)}": 1 << node for node in range(nodes)}
+    groups = {
+        "topology.kubernetes.io/zone": 3,
+        "node.kubernetes.io/instance-type": 5,
+        "eks.amazonaws.com/nodegroup": 40,
     }
-    return json.dumps(document).encode()
-
-
-def _room(node: int) -> Object:
-    return {"allocatable": 8, "free": node % 9}
+    groups |= {f"fleet.example/group-{index}": 2 + index for index in range(9)}
+    for key, count in groups.items():
+        columns[key] = {f"value-{group}": nodeset.mask(range(group, nodes, count)) for group in range(count)}
+    everywhere = [f"fleet.example/constant-{index}" for index in range(30 - len(columns))]
+    columns |= {key: {"same": nodeset.all_of(nodes)} for key in everywhere}
+    return columns
 
 
 def _node_cache() -> Object:

@@ -92,8 +92,8 @@ def test_questions_that_strangers_ask_are_not_hoarded() -> None:
 
 def test_the_same_inventory_at_another_time_shares_what_was_worked_out() -> None:
     INVENTORY.candidates(demand(**{GPU: 1}))
-    later = INVENTORY.at(160.0)
-    assert (later.id, later.time, INVENTORY.time) == ("i", 160.0, 100.0)
+    later = INVENTORY.again("j", 160.0)
+    assert (later.id, later.time, INVENTORY.time) == ("j", 160.0, 100.0)
     assert later.artifacts is INVENTORY.artifacts
     assert later.columns is INVENTORY.columns
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests import strategies
 from webhook.inventory import snapshot_writing
 from webhook.inventory.model import Artifact, Inventory, NodeRoom, Taint
-from webhook.inventory.snapshot import Encoder, UnreadableSnapshot, decode, encode
+from webhook.inventory.snapshot import Decoder, Encoder, UnreadableSnapshot, decode, encode
 from webhook.kube import names
 
 IMAGE = "docker.io/vllm/vllm-openai:v0.11.0"
@@ -158,9 +158,50 @@ def test_what_stays_the_same_is_not_encoded_again(monkeypatch: pytest.MonkeyPatc
     assert encoder.encode(one) == first
 
 
+def test_a_reader_that_remembers_reads_what_one_that_does_not_reads() -> None:
+    """A cluster that changes a little, a lot, by a node, in nothing but its time, and back."""
+    decoder, one = Decoder(), big(700)
+    fewer = [*one.nodes[:5], NodeRoom("other", {}), *one.nodes[6:]]
+    states = [
+        one,
+        Inventory(id="two", time=1.0, nodes=fewer, artifacts=one.artifacts, labels=one.labels),
+        Inventory(id="two", time=2.0, nodes=fewer, artifacts=one.artifacts, labels=one.labels),
+        big(701),
+        decode(changed()),
+        one,
+    ]
+    for state in states:
+        data = encode(state)
+        assert encode(decoder.decode(data)) == encode(decode(data)) == data
+        with pytest.raises(UnreadableSnapshot):
+            decoder.decode(data[:-9])
+
+
+def test_a_set_of_nodes_that_was_right_is_looked_at_again_when_there_are_fewer_nodes() -> None:
+    decoder = Decoder()
+    nodes = [{"nodes": [{"name": name}]} for name in "abc"]
+    decoder.decode(lines(*nodes, {"labels": {"zone": {"a": [2]}}}))
+    with pytest.raises(UnreadableSnapshot, match="part 3 of 3: label 'zone' of value 'a': names node 2, there are 2"):
+        decoder.decode(lines(*nodes[:2], {"labels": {"zone": {"a": [2]}}}))
+
+
+def test_what_stays_the_same_is_not_decoded_again() -> None:
+    decoder, one = Decoder(), big()
+    first = decoder.decode(encode(one))
+    same = decoder.decode(encode(one.again("later", 7.0)))
+    assert (same.id, same.time, same.columns) == ("later", 7.0, first.columns)
+    nodes = [*one.nodes[:-1], NodeRoom("other", {})]
+    pauses: list[int] = []
+    data = encode(Inventory(id="two", time=1.0, nodes=nodes, artifacts=one.artifacts, labels=one.labels))
+    changed_one = decoder.decode(data, lambda: pauses.append(1))
+    assert len(pauses) < 10, "one part, and the steps that put all together"
+    assert changed_one.artifacts[0] is first.artifacts[0]
+    assert changed_one.nodes[0] is first.nodes[0]
+
+
 def test_an_identity_is_of_the_content_alone() -> None:
     one, other = big(), big()
-    assert Encoder().identity(one) == Encoder().identity(other.at(5.0))
+    assert Encoder().identity(one) == Encoder().identity(other.again("x", 5.0))
     assert Encoder().identity(one) != Encoder().identity(big(2999))
     assert len(Encoder().identity(one)) == 16
 

@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from tests import builders
+from webhook.admission import admit
 from webhook.admission.decision import Settings
 from webhook.daemon.health import is_ready
 from webhook.inventory.model import EMPTY
 from webhook.kube.accelerator import Accelerators
 from webhook.kube.podsecurity import Level
+from webhook.kube.review import for_pod
 from webhook.policy.model import Mode
 from webhook.server.metrics import Metrics
 from webhook.server.reload import World
@@ -23,6 +26,7 @@ from webhook.server.tls import CertificateFiles
 from webhook.sources.policy_files import PolicyFiles
 from webhook.sources.snapshot_file import SnapshotFile
 
+LABELS = {"namespaces": {"team-a": {"tier": "serving"}}}
 SETTINGS = Settings(hydrator_image="", accelerators=Accelerators(), default_level=Level.BASELINE)
 POLICY = "apiVersion: warmpod.dev/v1alpha1\nkind: WarmPolicy\nmetadata: {name: a}\nspec: {mode: Audit}\n"
 
@@ -46,7 +50,7 @@ class House:
 
     def write(self, *, name: str = "s-1", age: float = 0.0) -> None:
         taken = datetime.fromtimestamp(time.time() - age, UTC).isoformat()
-        document = {"schema": 2, "id": name, "time": taken, "namespaces": {"team-a": {"tier": "serving"}}}
+        document = {"schema": 2, "id": name, "time": taken, **LABELS}
         self.snapshot.write_text(json.dumps(document))
 
     def refresh(self) -> None:
@@ -91,6 +95,44 @@ def test_a_stale_snapshot_leaves_the_namespaces(house: House) -> None:
     assert facts.namespace_labels == {"tier": "serving"}
     assert is_ready(house.world.checks())
     assert "older than 120 s" in house.details()["snapshot"]
+
+
+FUTURE, NOW, LONG_AGO = 1000.0, 0.0, -1000.0
+
+
+@pytest.mark.parametrize(
+    ("content", "ahead", "why"),
+    [
+        pytest.param(None, NOW, "No such file", id="missing"),
+        pytest.param({}, LONG_AGO, "older than 120 s", id="stale"),
+        pytest.param({}, FUTURE, "more than 120 s ahead of this machine's clock", id="from the future"),
+        pytest.param({"parts": 3}, NOW, "truncated: its first line says that 3 parts follow, 0 do", id="truncated"),
+        pytest.param({"schema": 3}, NOW, "its schema is 3, this version reads 2", id="newer"),
+        pytest.param({"nodes": {}}, NOW, "not a snapshot", id="malformed"),
+    ],
+)
+def test_a_snapshot_that_cannot_be_used_costs_the_placement_and_nothing_else(
+    house: House, content: dict[str, Any] | None, ahead: float, why: str
+) -> None:
+    house.write()
+    house.refresh()
+    taken = datetime.fromtimestamp(time.time() + ahead, UTC).isoformat()
+    house.snapshot.unlink()
+    if content is not None:
+        house.snapshot.write_text(json.dumps({"schema": 2, "id": "s-2", "time": taken, **LABELS, **content}))
+    house.refresh()
+    facts = house.world.facts("team-a", Mode.ENFORCE)
+    assert (facts.inventory, facts.placement_usable) == (EMPTY, False)
+    assert facts.namespace_labels == {"tier": "serving"}
+    assert why in house.details()["snapshot"]
+    assert house.metrics.reloads["snapshot", "failure"] == 1
+    assert not house.world.gauges("", "", lambda: 0)().snapshot_usable
+    assert is_ready(house.world.checks())
+    decision = admit(for_pod(builders.gpu_pod(), namespace="team-a"), facts)
+    assert decision.allowed
+    house.write(name="s-3")
+    house.refresh()
+    assert house.world.facts("team-a", Mode.ENFORCE).inventory.id == "s-3"
 
 
 def test_a_snapshot_grows_old_without_a_look(tmp_path: Path, credentials: Any) -> None:

@@ -7,11 +7,21 @@ from typing import Any
 
 import pytest
 
-from webhook.inventory.model import EMPTY
+from webhook.inventory.model import EMPTY, Inventory, NodeRoom
+from webhook.inventory.snapshot import Decoder, encode
 from webhook.sources import snapshot_file
 from webhook.sources.snapshot_file import SnapshotFile
 
 TAKEN = 1_795_313_272.0  # 2026-11-22T02:07:52Z
+
+
+LARGE = Inventory(
+    id="large",
+    time=TAKEN,
+    nodes=[NodeRoom(f"n{index}", {"nvidia.com/gpu": (8, index % 9)}) for index in range(400)],
+    namespaces={"default": {"tier": "serving"}},
+    labels={"host": {f"n{index}": 1 << index for index in range(400)}},
+)
 
 
 def write(path: Path, *, name: str = "one", **changes: Any) -> None:
@@ -48,7 +58,7 @@ def test_unchanged_file_is_not_decoded_again(path: Path, monkeypatch: pytest.Mon
     write(path)
     snapshot = SnapshotFile(path)
     snapshot.refresh(TAKEN)
-    monkeypatch.setattr(snapshot_file, "decode", None)
+    monkeypatch.setattr(Decoder, "decode", None)
     assert not snapshot.refresh(TAKEN + 1)
     assert snapshot.usable
 
@@ -82,8 +92,28 @@ def test_a_time_far_ahead_is_not_used(path: Path) -> None:
         (b"[" * 100_000, "not a snapshot"),
         (b"\xff\xfe", "not a snapshot"),
         (b'{"schema": 3, "id": "x", "time": "2026-11-22T02:07:52Z"}', "its schema is 3"),
+        (b'{"schema": 3, "parts": {"from": "another age"}}\n{}\n', "its schema is 3"),
+        (encode(LARGE)[: len(encode(LARGE)) // 2], "truncated: its first line says that"),
+        (encode(LARGE)[:-2], "not a snapshot in part"),
+        (encode(LARGE)[: encode(LARGE).rindex(b"\n", 0, -1) + 1], "truncated: its first line says that"),
+        (encode(LARGE)[encode(LARGE).index(b"\n") + 1 :], "not a snapshot"),
+        (encode(LARGE) + b"{}\n", "parts follow"),
+        (encode(LARGE).replace(b'"n7"', b'"n8"'), "node 'n8' is listed twice"),
     ],
-    ids=["empty", "truncated", "nested", "binary", "newer"],
+    ids=[
+        "empty",
+        "truncated",
+        "nested",
+        "binary",
+        "newer",
+        "newer in parts",
+        "cut in half",
+        "cut in the last part",
+        "cut between parts",
+        "no header",
+        "more parts than it says",
+        "against itself",
+    ],
 )
 def test_corrupt_is_not_used_and_mends(path: Path, content: bytes, reason: str) -> None:
     write(path)
@@ -99,6 +129,29 @@ def test_corrupt_is_not_used_and_mends(path: Path, content: bytes, reason: str) 
     write(path)
     assert not snapshot.refresh(TAKEN + 2)  # the same snapshot as before
     assert snapshot.usable
+
+
+def test_a_snapshot_that_was_only_touched_is_fresh_again_and_no_other(path: Path) -> None:
+    path.write_bytes(encode(LARGE))
+    snapshot = SnapshotFile(path, max_age=120)
+    assert snapshot.refresh(TAKEN)
+    first = snapshot.inventory
+    path.write_bytes(encode(LARGE.again("large", TAKEN + 100)))
+    assert not snapshot.refresh(TAKEN + 150)
+    assert snapshot.usable
+    assert (snapshot.inventory.time, snapshot.age, snapshot.changes) == (TAKEN + 100, 50.0, 1)
+    assert snapshot.inventory.columns is first.columns
+    assert snapshot.usable_until == TAKEN + 220
+
+
+def test_an_old_one_that_comes_back_is_of_its_own_time(path: Path) -> None:
+    """A writer that was restored from a backup must not make an old inventory fresh."""
+    path.write_bytes(encode(LARGE))
+    snapshot = SnapshotFile(path, max_age=120)
+    snapshot.refresh(TAKEN)
+    path.write_bytes(encode(LARGE.again("large", TAKEN - 1000)))
+    snapshot.refresh(TAKEN + 1)
+    assert snapshot.problem == f"{path}: it is older than 120 s and not used; does the controller run?"
 
 
 def test_huge_is_refused_unread(path: Path) -> None:

@@ -124,12 +124,12 @@ class Inventory:
         self._candidates: dict[Demand, Candidates] = {}
         self._warm: dict[str, int] = {}
 
-    def at(self, time: float) -> Inventory:
-        """The same inventory, seen again unchanged at another time. What was worked out of it is shared."""
+    def again(self, id: str, time: float) -> Inventory:  # noqa: A002  as above
+        """The same inventory, seen unchanged at another time. What was worked out of it is shared."""
         other = Inventory.__new__(Inventory)
         for name in Inventory.__slots__:
             setattr(other, name, getattr(self, name))
-        other.time = time
+        other.id, other.time = id, time
         return other
 
     def image(self, name: str) -> Artifact | None:

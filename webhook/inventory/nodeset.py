@@ -5,14 +5,11 @@ In the snapshot file a set is a list of ascending indexes, or a hexadecimal mask
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 NodeSet = list[int] | str
 """A set of nodes as the snapshot file spells it."""
 
-_BITS = tuple(tuple(bit for bit in range(8) if byte >> bit & 1) for byte in range(256))
-_SOME = re.compile(rb"[^\x00]")
 _HEXADECIMAL = frozenset("0123456789abcdef")
 
 
@@ -33,12 +30,13 @@ def mask(indexes: Iterable[int]) -> int:
 
 def indexes(mask: int) -> tuple[int, ...]:
     """The indexes in a set, ascending."""
-    # By bytes that hold some: to take the lowest bit off a number of thousands of digits copies it, for every node.
-    data = mask.to_bytes((mask.bit_length() + 7) // 8, "little")
+    # As text: to take the lowest bit off a number of thousands of digits copies all of it, for every node.
+    digits = f"{mask:b}"[::-1]
     found: list[int] = []
-    for byte in _SOME.finditer(data):
-        place = byte.start()
-        found += [place * 8 + bit for bit in _BITS[data[place]]]
+    place = digits.find("1")
+    while place >= 0:
+        found.append(place)
+        place = digits.find("1", place + 1)
     return tuple(found)
 
 
@@ -49,6 +47,8 @@ def all_of(count: int) -> int:
 
 def dump(mask: int) -> NodeSet:
     """The shorter spelling of a set; the same set is always spelt the same."""
+    if not mask & (mask - 1):  # none or one, as in most of the columns that are long
+        return [mask.bit_length() - 1] if mask else []
     digits = (mask.bit_length() + 3) // 4
     if mask.bit_count() * 2 > digits + 2:  # an index and its comma are two characters at least
         return f"{mask:x}"

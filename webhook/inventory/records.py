@@ -14,6 +14,10 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 _Nodes = list[_Count] | str
 
 
+class UnreadableSnapshot(ValueError):
+    """The bytes are no snapshot we can trust. The text says why."""
+
+
 class Room(msgspec.Struct, gc=False):
     """How much of an accelerator a node can give, and has free."""
 

@@ -9,25 +9,20 @@ are passed over, so that a newer writer may add some without a new schema.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import is_
 from typing import TypeVar
 
 import msgspec
 
-from webhook.inventory import nodeset
 from webhook.inventory.model import Artifact, Inventory, NodeRoom, Taint
 from webhook.inventory.nodeset import Column, NodeSet
-from webhook.inventory.records import SCHEMA, First, Header, Held, Node, Part, Whole
+from webhook.inventory.records import SCHEMA, First, Header, Part, UnreadableSnapshot, Whole
+from webhook.inventory.snapshot_pieces import Piece, piece
 from webhook.inventory.snapshot_writing import Encoder, encode
-from webhook.kube import names
 
-__all__ = ["Encoder", "UnreadableSnapshot", "decode", "encode", "header_of"]
-
-
-class UnreadableSnapshot(ValueError):
-    """The bytes are no snapshot we can trust. The text says why."""
-
+__all__ = ["Decoder", "Encoder", "UnreadableSnapshot", "decode", "encode"]
 
 _header = msgspec.json.Decoder(Header)
 _part = msgspec.json.Decoder(Part)
@@ -36,29 +31,71 @@ _first = msgspec.json.Decoder(First)
 _broken = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def decode(data: bytes, between: Callable[[], None] = lambda: None) -> Inventory:
-    """The inventory in these bytes. UnreadableSnapshot, with the reason, for anything but a whole and consistent one.
+class Decoder:
+    """Reads snapshots that follow each other. A part that says what it said before is not decoded again.
 
-    How old it is, or whether its time lies ahead, is for the reader to judge, who has a clock. `between` is called
-    between two steps, none of which takes long: a reader in a thread may let others run there.
+    On a large cluster devices come free and are taken every second, while images, models and labels stay.
     """
-    header = header_of(data)
-    if header is None:
-        whole = _read(_whole, data, "")
-        return _inventory(whole.id, whole.time, [whole], between)
-    lines = data.split(b"\n")[1:]
-    if lines and not lines[-1]:
-        lines.pop()
-    if len(lines) != header.parts:
-        raise UnreadableSnapshot(f"truncated: its first line says that {header.parts} parts follow, {len(lines)} do")
-    parts = []
-    for number, line in enumerate(lines, 1):
-        parts.append(_read(_part, line, f" in part {number} of {header.parts}"))
-        between()
-    return _inventory(header.id, header.time, parts, between)
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Piece] = {}
+        self._pieces: list[Piece] = []
+        self._last: Inventory | None = None
+
+    def decode(self, data: bytes, between: Callable[[], None] = lambda: None) -> Inventory:
+        """The inventory in these bytes. UnreadableSnapshot, with the reason, for anything but a whole and sound one.
+
+        How old it is, or whether its time lies ahead, is for the reader to judge, who has a clock. `between` is called
+        between two steps, none of which takes long: a reader in a thread may let others run there.
+        """
+        header = _header_of(data)
+        if header is None:
+            whole = _read(_whole, data, "")
+            return _inventory(whole.id, whole.time, [piece(whole, len(whole.nodes), "")], between)
+        lines = data.split(b"\n")[1:]
+        if lines and not lines[-1]:
+            lines.pop()
+        if len(lines) != header.parts:
+            raise UnreadableSnapshot(
+                f"truncated: its first line says that {header.parts} parts follow, {len(lines)} do"
+            )
+        pieces = self._pieces_of(lines, between)
+        last = self._last
+        if last is None or len(pieces) != len(self._pieces) or not all(map(is_, pieces, self._pieces)):
+            last = _inventory(header.id, header.time, pieces, between)
+        else:
+            last = last.again(header.id, header.time.timestamp())
+        self._known, self._pieces, self._last = dict(zip(lines, pieces, strict=True)), pieces, last
+        return last
+
+    def _pieces_of(self, lines: Sequence[bytes], between: Callable[[], None]) -> list[Piece]:
+        found: list[Piece | Part] = []
+        count = 0
+        for number, line in enumerate(lines, 1):
+            known = self._known.get(line)
+            if known is None:
+                found.append(_read(_part, line, f" in part {number} of {len(lines)}"))
+                between()
+            else:
+                found.append(known)
+            count += len(found[-1].nodes)
+        pieces: list[Piece] = []
+        for number, (line, each) in enumerate(zip(lines, found, strict=True), 1):
+            if isinstance(each, Piece) and each.count == count:
+                pieces.append(each)
+                continue
+            part = each if isinstance(each, Part) else _part.decode(line)
+            pieces.append(piece(part, count, f"part {number} of {len(lines)}: "))
+            between()
+        return pieces
 
 
-def header_of(data: bytes) -> Header | None:
+def decode(data: bytes, between: Callable[[], None] = lambda: None) -> Inventory:
+    """The inventory in the bytes of one snapshot: see `Decoder`."""
+    return Decoder().decode(data, between)
+
+
+def _header_of(data: bytes) -> Header | None:
     """The header of a snapshot in JSON Lines, None for one JSON object. UnreadableSnapshot for another schema."""
     line = data[: data.find(b"\n") + 1] or data
     try:
@@ -101,31 +138,26 @@ def _other_schema(schema: int) -> UnreadableSnapshot:
     )
 
 
-def _inventory(identity: str, time: datetime, parts: list[Part], between: Callable[[], None]) -> Inventory:
+def _inventory(identity: str, time: datetime, pieces: Sequence[Piece], between: Callable[[], None]) -> Inventory:
     nodes: list[NodeRoom] = []
-    shared: dict[tuple[tuple[str, int, int], ...], Mapping[str, tuple[int, int]]] = {}
-    for part in parts:
-        nodes += _nodes(part.nodes, shared)
-        between()
-    count = len(nodes)
-    if len({node.name for node in nodes}) != count:
-        raise UnreadableSnapshot(f"node {_twice(node.name for node in nodes)!r} is listed twice")
     artifacts: list[Artifact] = []
     namespaces: dict[str, dict[str, str]] = {}
     claims: dict[str, tuple[str, ...]] = {}
     taints: list[Taint] = []
-    for part in parts:
-        artifacts += [_artifact(len(artifacts) + place, held, count) for place, held in enumerate(part.artifacts)]
-        for tainted in part.taints:
-            mask = _load(tainted.nodes, count, f"taint {tainted.key!r}")
-            taints.append(Taint(tainted.key, tainted.value, tainted.effect, mask))
-        namespaces.update(part.namespaces)
-        claims.update({name: tuple(classes) for name, classes in part.resource_claims.items()})
-        between()
+    for each in pieces:
+        nodes += each.nodes
+        artifacts += each.artifacts
+        taints += each.taints
+        namespaces.update(each.namespaces)
+        claims.update(each.claims)
+    between()
+    if len({node.name for node in nodes}) != len(nodes):
+        raise UnreadableSnapshot(f"node {_twice(node.name for node in nodes)!r} is listed twice")
     if len({artifact.label for artifact in artifacts}) != len(artifacts):
         twice = _twice(artifact.label for artifact in artifacts)
         told = next(artifact.name or artifact.label for artifact in artifacts if artifact.label == twice)
         raise UnreadableSnapshot(f"artifact {told!r} is listed twice")
+    between()
     inventory = Inventory(
         id=identity,
         time=time.timestamp(),
@@ -133,75 +165,34 @@ def _inventory(identity: str, time: datetime, parts: list[Part], between: Callab
         artifacts=artifacts,
         namespaces=namespaces,
         claims=claims,
-        labels=_labels(parts, count, between),
+        labels=_labels(pieces),
         taints=taints,
     )
+    between()
     _ = inventory.columns  # made here, so that no review has to
     return inventory
 
 
-def _nodes(
-    nodes: Iterable[Node], shared: dict[tuple[tuple[str, int, int], ...], Mapping[str, tuple[int, int]]]
-) -> Iterator[NodeRoom]:
-    for node in nodes:
-        # Nodes of one kind say the same: thousands of them share a few dozen mappings.
-        key = tuple([(name, room.allocatable, room.free) for name, room in node.accelerators.items()])
-        if key not in shared:
-            shared[key] = {name: (able, free) for name, able, free in key}
-        yield NodeRoom(node.name, shared[key])
+def _labels(pieces: Iterable[Piece]) -> Mapping[str, Column] | None:
+    said = [each.labels for each in pieces if each.labels is not None]
+    if not said:
+        return None
+    columns: dict[str, list[dict[str, NodeSet]]] = {}
+    for labels in said:
+        for key, values in labels.items():
+            columns.setdefault(key, []).append(values)
+    return {key: _column(key, some) for key, some in columns.items()}
 
 
-def _labels(parts: list[Part], count: int, between: Callable[[], None]) -> Mapping[str, Column] | None:
-    spelt: dict[str, dict[str, NodeSet]] = {}
-    known = False
-    for part in parts:
-        if part.labels is None:
-            continue
-        known = True
-        for key, values in part.labels.items():
-            for value, nodes in values.items():
-                try:
-                    nodeset.check(nodes, count)
-                except ValueError as error:
-                    raise UnreadableSnapshot(f"label {key!r} of value {value!r}: {error}") from error
-            column = spelt.setdefault(key, values)
-            if column is not values:
-                if not column.keys().isdisjoint(values):
-                    raise UnreadableSnapshot(f"label {key!r}: two parts have the same value")
-                column.update(values)
-        between()
-    return {key: Column(values) for key, values in spelt.items()} if known else None
-
-
-def _artifact(place: int, held: Held, count: int) -> Artifact:
-    where = f"artifacts[{place}] {held.name!r}"
-    label = held.label and f"{names.NODE_LABEL_PREFIX}{held.label}"
-    if held.name:
-        of_name = names.image_label(held.name) if held.kind == "image" else names.model_label(held.name, held.tenant)
-        if label and label != of_name:
-            told = of_name.removeprefix(names.NODE_LABEL_PREFIX)
-            raise UnreadableSnapshot(f"{where}: its label is {held.label!r}, by its name it is {told!r}")
-        label = of_name
-    elif held.kind == "image" or not _is_model_label(label):
-        raise UnreadableSnapshot(
-            f"{where}: it has no name, and its label is {held.label!r}, where model- and 16 hexadecimal digits belong"
-        )
-    mask, unlabelled = (_load(nodes, count, where) for nodes in (held.nodes, held.unlabelled))
-    if unlabelled & ~mask:
-        raise UnreadableSnapshot(f"{where}: a node lacks its label that is not warm for it")
-    return Artifact(held.kind, held.name, held.tenant, held.bytes, label, mask, unlabelled)
-
-
-def _load(nodes: NodeSet, count: int, where: str) -> int:
-    try:
-        return nodeset.load(nodes, count)
-    except ValueError as error:
-        raise UnreadableSnapshot(f"{where}: {error}") from error
-
-
-def _is_model_label(label: str) -> bool:
-    digest = label.removeprefix(f"{names.NODE_LABEL_PREFIX}model-")
-    return digest != label and len(digest) == 16 and all(digit in "0123456789abcdef" for digit in digest)
+def _column(key: str, some: Sequence[dict[str, NodeSet]]) -> Column:
+    if len(some) == 1:
+        return Column(some[0])
+    together: dict[str, NodeSet] = {}
+    for values in some:
+        together.update(values)
+    if len(together) != sum(map(len, some)):
+        raise UnreadableSnapshot(f"label {key!r}: two parts have the same value")
+    return Column(together)
 
 
 def _twice(items: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from webhook.inventory.records import SCHEMA, Header, Held, Node, Part, Room, Ta
 from webhook.kube import names
 
 _MOST_BYTES = 64 * 1024  # of one part, where it can be divided
-_GROUP = 256
+_GROUP = 128  # neighbours that are encoded together, and kept together
 
 _json = msgspec.json.Encoder(order="deterministic").encode
 

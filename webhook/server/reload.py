@@ -7,6 +7,7 @@ stays in force; a failure is a metric, a line in the log (once until it changes)
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from webhook.sources.policy_files import PolicyFiles, Reload
 from webhook.sources.snapshot_file import SnapshotFile
 
 _PROBLEMS_SHOWN = 50
+# How long a look at the files, in its thread, may keep the interpreter from a review that has come meanwhile. Python's
+# own 5 ms would be paid at every turn of the event loop while a large snapshot is decoded (tests/bench/swap.py).
+_SWITCH_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class World:
 
     async def follow(self, seconds: float) -> None:
         """Refresh every `seconds`, for ever."""
+        sys.setswitchinterval(_SWITCH_SECONDS)
         while True:
             await asyncio.sleep(seconds)
             try:
