@@ -94,17 +94,14 @@ def pod(
     uid: str = "",
     affinity: Mapping[str, Any] | None = None,
 ) -> Pod:
-    """`containers` are statuses (see `ran`), `reports` at most two statuses of terminated states, the later one first."""
+    """`containers` are statuses (see `ran`), `reports` at most two terminated states, the later one first."""
     statuses = list(containers)
     app = {"name": "app", "image": statuses[0]["image"] if statuses else ""}
     if gpus:
         app["resources"] = {"limits": {GPU: str(gpus)}}
     hydrator = {
         "name": names.INIT_CONTAINER,
-        **{
-            state: {"terminated": dict(report)}
-            for state, report in zip(("state", "lastState"), reports, strict=False)
-        },
+        **{state: {"terminated": dict(report)} for state, report in zip(("state", "lastState"), reports, strict=False)},
     }
     found: Pod = read(
         "pods",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.inventory.api import EPOCH, GIB, digest, image, namespace, node, pod, ran, read, said
 from webhook.inventory import snapshot
 from webhook.inventory.cluster import Cluster, Rules
-from webhook.inventory.objects import Resource, Watched
+from webhook.inventory.objects import Pod, PodStatus, Resource, Watched
 
 NODES = ("a", "b", "c")
 IMAGES = [image(f"docker.io/x/{name}:1", size * GIB, of=f"{name}{size}") for name in "uvw" for size in (1, 2, 3)]
@@ -51,9 +51,8 @@ class World:
         return found
 
 
-def _silent(of: Any) -> Watched:
-    other = type(of)(of.metadata, of.spec, type(of.status)(of.status.phase, of.status.container_statuses))
-    return other  # type: ignore[no-any-return]  # a Pod, as `of` is
+def _silent(of: Any) -> Pod:
+    return Pod(of.metadata, of.spec, PodStatus(of.status.phase, of.status.container_statuses))
 
 
 def _tombs(reports: dict[str, list[Any]]) -> Iterable[Watched]:
@@ -123,12 +122,16 @@ EVENTS = st.lists(EVENT, min_size=1, max_size=20)
 
 
 def play(events: Sequence[Event], cluster: Cluster, check: Callable[[], None] = lambda: None) -> World:
-    """Let it all happen, with the API server's view kept beside."""
+    """Let it all happen, one event a second, with the API server's view kept beside."""
+    return play_timed(list(enumerate(events, 1)), cluster, check)
+
+
+def play_timed(events: Sequence[tuple[int, Event]], cluster: Cluster, check: Callable[[], None]) -> World:
     world = World()
     for resource in RESOURCES:
         cluster.replace(resource, [], EPOCH)
-    for number, (what, details) in enumerate(events):
-        _happen(world, cluster, what, details, number + 1)
+    for number, (what, details) in events:
+        _happen(world, cluster, what, details, number)
         check()
     return world
 
@@ -301,7 +304,7 @@ def test_nodes_may_come_in_any_order(happened: list[Event], random: Any) -> None
     """What happens on one node keeps its order, what happens on different nodes does not matter to each other's."""
     happened = [event for event in happened if event[0] not in ("relist", "label")]
     streams: dict[str, list[tuple[int, Event]]] = {}
-    for number, event in enumerate(happened):
+    for number, event in enumerate(happened, 1):
         streams.setdefault(_of_node(event), []).append((number, event))
     mixed: list[tuple[int, Event]] = []
     while streams:
@@ -311,7 +314,7 @@ def test_nodes_may_come_in_any_order(happened: list[Event], random: Any) -> None
             del streams[chosen]
     first, second = Cluster(RULES), Cluster(RULES)
     play(happened, first)
-    play([event for _, event in mixed], second)
+    play_timed(mixed, second, lambda: None)
     assert everything(first) == everything(second)
 
 
@@ -395,15 +398,17 @@ def _of_others(inventory: Any) -> list[Any]:
 def test_the_laws_are_about_something() -> None:
     """The fold of a plain story has what the laws speak of."""
     cluster = Cluster(RULES)
+    plain = {"boot": "one", "uid": "1", "ready": True, "gpus": 8, "labels": {}, "taints": []}
+    reported = {"models": [(SOURCES[0], "team", "v")], "evicted": [], "omitted": 0}
+    worked = {"namespace": "team", "containers": [], "gpus": 2, "phase": "Running", "reports": [reported]}
     story: list[Event] = [
-        ("node", {"name": "a", "images": [IMAGES[1]], "boot": "one", "uid": "1", "ready": True, "gpus": 8, "labels": {}, "taints": []}),
-        ("pod", {"name": "p", "node": "a", "namespace": "team", "containers": [], "gpus": 2, "phase": "Running",
-                 "reports": [{"models": [(SOURCES[0], "team", "v")], "evicted": [], "omitted": 0}]}),
+        ("node", {"name": "a", "images": [IMAGES[1]], **plain}),
+        ("pod", {"name": "p", "node": "a", **worked}),
         ("remove pod", ("p", "a")),
         ("slice", ("a", 2, 1)),
         ("claim", ("a", 1)),
         ("namespace", ("team", "x")),
-    ]  # fmt: skip
+    ]
     play(story, cluster)
     inventory = cluster.inventory(END)
     assert [(each.kind, each.name) for each in inventory.artifacts] == [

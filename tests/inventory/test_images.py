@@ -137,9 +137,7 @@ class TestAListThatIsFull:
 
     def test_tells_that_a_larger_image_is_gone(self) -> None:
         over = pod(node="a", containers=[ran(VLLM, running=False)])
-        found = cluster(
-            node("a", images=full(smallest=9 * GIB)), node("b", images=[image(VLLM)]), over, max_images=5
-        )
+        found = cluster(node("a", images=full(smallest=9 * GIB)), node("b", images=[image(VLLM)]), over, max_images=5)
         assert warm(found, VLLM) == ["b"]
 
     @pytest.mark.parametrize("smallest", [10 * GIB, 11 * GIB], ids=["as large as the smallest", "smaller"])
@@ -147,9 +145,7 @@ class TestAListThatIsFull:
         self, smallest: int
     ) -> None:
         over = pod(node="a", containers=[ran(VLLM, running=False)])
-        found = cluster(
-            node("a", images=full(smallest=smallest)), node("b", images=[image(VLLM)]), over, max_images=5
-        )
+        found = cluster(node("a", images=full(smallest=smallest)), node("b", images=[image(VLLM)]), over, max_images=5)
         assert warm(found, VLLM) == ["a", "b"]
         assert found.due() is None
         found.remove("pods", over, EPOCH + 10)

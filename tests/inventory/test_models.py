@@ -126,15 +126,11 @@ class TestTheLatestReport:
         assert warm(found, LLAMA) == ["n"]
 
     def test_that_names_nothing_says_nothing(self) -> None:
-        found = cluster(
-            node(), pod("a", reports=[said(10, (LLAMA,))]), pod("b", reports=[said(20, result="error")])
-        )
+        found = cluster(node(), pod("a", reports=[said(10, (LLAMA,))]), pod("b", reports=[said(20, result="error")]))
         assert warm(found, LLAMA) == ["n"]
 
     def test_of_the_teams_own_cache_says_nothing_of_everyones(self) -> None:
-        found = cluster(
-            node(), pod("a", reports=[said(10, (LLAMA, ""))]), pod("b", reports=[said(20, (QWEN, "team"))])
-        )
+        found = cluster(node(), pod("a", reports=[said(10, (LLAMA, ""))]), pod("b", reports=[said(20, (QWEN, "team"))]))
         assert warm(found, LLAMA) == warm(found, QWEN) == ["n"]
 
 
@@ -302,7 +298,9 @@ class TestARestart:
     def test_what_a_snapshot_says_of_a_label_that_is_not_that_models_is_not_believed(self) -> None:
         before = self.before()
         inventory = before.inventory(EPOCH)
-        forged = [type(each)(each.kind, "s3://evil/", each.tenant, 1, each.label, each.mask) for each in inventory.artifacts]
+        forged = [
+            type(each)(each.kind, "s3://evil/", each.tenant, 1, each.label, each.mask) for each in inventory.artifacts
+        ]
         after = cluster(labelled(before), restored=Inventory(artifacts=forged))
         assert {artifact.name for artifact in after.inventory(EPOCH).artifacts} == {""}
 
@@ -325,7 +323,7 @@ class TestForgedReports:
             pytest.param("Traceback (most recent call last):", "unreadable", id="a log"),
             pytest.param("[" * 4096, "unreadable", id="brackets"),
             pytest.param('{"models":' + "[" * 4000, "unreadable", id="brackets inside"),
-            pytest.param('{"schema":1,"result":"hit","models":[' , "unreadable", id="truncated"),
+            pytest.param('{"schema":1,"result":"hit","models":[', "unreadable", id="truncated"),
             pytest.param('{"schema":1,"result":"hit"}' + " " * 4096, "unreadable", id="too long"),
             pytest.param('{"schema":1,"result":"hit"}' + "é" * 2040, "unreadable", id="too long in bytes"),
             pytest.param('{"schema":1}', "unreadable", id="no result"),

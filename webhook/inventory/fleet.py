@@ -252,12 +252,13 @@ class Fleet:
 
     def _restate(self, name: str) -> None:
         state = self.nodes.get(name)
+        if state is not None:
+            devices = self.devices.of(name)
+            state.settle(self.models, devices, least=self.rules.min_image_bytes, most=self.rules.max_labels)
         if state is None or state.facts is None:
             self.restated[name] = None
             self.backlog.remove(name)
             return
-        devices = self.devices.of(name)
-        state.settle(self.models, devices, least=self.rules.min_image_bytes, most=self.rules.max_labels)
         self.restated[name] = state.row()
         ours = state.facts.ours
         if state.facts.deleted or state.labels() == ours:
