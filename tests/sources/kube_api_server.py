@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +42,8 @@ class Stream:
 
     after: int = 0
     data: bytes = b""
-    end: Literal["go on", "end", "cut", "cut line", "truncate", "silence"] = "end"
+    end: Literal["go on", "end", "cut", "cut line", "truncate", "silence", "again"] = "end"
+    """"again" sends the last line twice and goes on."""
     chunk: int = 0
     """Bytes of each write, with a pause in between; 0 is a line at a time."""
 
@@ -91,7 +92,10 @@ class ApiServer:
             "patch": deque(),
         }
         self.tokens: set[str] | None = None
+        self.poisoned: set[int] = set()
+        """Versions whose event is garbage, whoever watches: only a list tells what it would have said."""
         self.seen: list[Seen] = []
+        self.before_answer: Callable[[Seen], None] = lambda _seen: None
         self.resource = "nodes"
         self.prefix = "/api/v1/"
         self.port = 0
@@ -195,6 +199,7 @@ class ApiServer:
 
     async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
         self.seen.append(seen)
+        self.before_answer(seen)
         if self.tokens is not None and seen.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
             await _reply(writer, Answer(401, status(401, "Unauthorized", "Unauthorized")))
             return
@@ -235,22 +240,23 @@ class ApiServer:
 
     async def _watch(self, seen: Seen, fault: Stream, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
-        sent = 0
+        sent, last = 0, b""
         try:
             async with asyncio.timeout(float(seen.query["timeoutSeconds"])):
                 async for data in self._lines(seen):
                     if sent == fault.after:
-                        await self._break(fault, data, writer)
-                        if fault.end != "go on":
+                        await self._break(fault, data, last, writer)
+                        if fault.end not in {"go on", "again"}:
                             return
                     await _chunks(writer, data, fault.chunk)
+                    last = data
                     sent += 1
         except TimeoutError:
             writer.write(b"0\r\n\r\n")
         except _Silence:
             await asyncio.sleep(3600)
 
-    async def _break(self, fault: Stream, data: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _break(self, fault: Stream, data: bytes, last: bytes, writer: asyncio.StreamWriter) -> None:
         if fault.data:
             await _chunks(writer, fault.data, fault.chunk)
         match fault.end:
@@ -264,6 +270,8 @@ class ApiServer:
                 writer.write(b"0\r\n\r\n")
             case "end":
                 writer.write(b"0\r\n\r\n")
+            case "again":
+                await _chunks(writer, last, fault.chunk)
             case "silence":
                 raise _Silence
 
@@ -287,7 +295,7 @@ class ApiServer:
             for number, kind, found in list(self.log):
                 if number > version:
                     version = number
-                    yield line(kind, found)
+                    yield b"garbage\n" if number in self.poisoned else line(kind, found)
 
 
 class _Silence(Exception):
@@ -316,7 +324,7 @@ async def _reply(writer: asyncio.StreamWriter, answer: Answer) -> None:
 
 
 async def _chunks(writer: asyncio.StreamWriter, data: bytes, size: int) -> None:
-    size = size or len(data)
+    size = size or len(data) or 1
     for start in range(0, len(data), size):
         part = data[start : start + size]
         writer.write(b"%x\r\n%s\r\n" % (len(part), part))

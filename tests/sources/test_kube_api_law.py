@@ -52,7 +52,7 @@ STREAMS = st.builds(
     Stream,
     after=st.integers(0, 6),
     data=st.sampled_from(PIECES),
-    end=st.sampled_from(["go on", "end", "cut", "cut line", "truncate", "silence"]),
+    end=st.sampled_from(["go on", "end", "cut", "cut line", "truncate", "silence", "again"]),
     chunk=st.sampled_from([0, 0, 1, 7, 64]),
 )
 FAULTS: st.SearchStrategy[tuple[Kind, Fault]] = st.one_of(
@@ -154,7 +154,7 @@ def test_each_wrong_answer_is_got_over(kind: Kind, answer: Answer, tmp_path: Pat
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("end", ["go on", "end", "cut", "cut line", "truncate", "silence"])
+@pytest.mark.parametrize("end", ["go on", "end", "cut", "cut line", "truncate", "silence", "again"])
 @pytest.mark.parametrize("piece", PIECES, ids=lambda piece: repr(piece[:40]))
 @pytest.mark.parametrize("kind", ["watch", "initial"])
 def test_each_break_of_a_stream_is_got_over(kind: Kind, piece: bytes, end: str, tmp_path: Path) -> None:

@@ -196,9 +196,9 @@ class _Follower:
                 self._stats.events["DUPLICATE"] += 1
             else:
                 self._change(event, event.object)
-        self._version = event.version or self._version
-        # Something came in order: whatever was wrong is over.
-        self._garbled = None
+        if step == 0 or not event.version:
+            return  # a bookmark where we stand is no progress
+        self._version = event.version
         self._backoff.reset()
 
     def _change(self, event: Event, found: Watched) -> None:
