@@ -198,13 +198,22 @@ def test_the_policy_speaks_of_that_account_and_of_our_labels() -> None:
     assert policy["spec"]["failurePolicy"] == "Fail"
 
 
-@pytest.mark.parametrize("key", [names.image_label("x"), names.model_label("s3://b/p/", "ns")])
-def test_the_policy_lets_labels_of_this_form_pass(key: str) -> None:
-    """Tried on a real API server in tests/cluster/test_rbac.py; here, that the code names them so."""
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("key.*?", names.image_label("x").removeprefix(names.NODE_LABEL_PREFIX)),
+        ("key.*?", names.model_label("s3://b/p/", "ns").removeprefix(names.NODE_LABEL_PREFIX)),
+        ("variables.after\\[key\\]", names.digest16("a boot")),
+        ("variables.after\\[key\\]", f"{names.digest16('a boot')}.1795326759"),
+    ],
+    ids=["image", "model", "boot", "boot and time"],
+)
+def test_the_policy_lets_labels_of_the_codes_form_pass(what: str, text: str) -> None:
+    """Tried on a real API server in tests/cluster; here, that both are spelt alike."""
     malformed = next(
         one["expression"]
         for one in of_kind("ValidatingAdmissionPolicy")["spec"]["variables"]
         if one["name"] == "malformed"
     )
-    [pattern] = re.findall(r"matches\('(\^\(image.*?\$)'\)", malformed)
-    assert re.search(pattern, key.removeprefix(names.NODE_LABEL_PREFIX))
+    patterns = re.findall(rf"{what}\.matches\('(\^[^']*\$)'\)", malformed)
+    assert any(re.search(pattern.replace("\\\\", "\\"), text) for pattern in patterns)

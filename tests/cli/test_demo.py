@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from webhook.cli import demo_scene as scene
-from webhook.kube import names
-from webhook.sandbox.nodes import manifest
+from webhook.sandbox.nodes import PretendModel
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,10 +31,11 @@ def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 def told(done: subprocess.CompletedProcess[str], *, api_server: bool) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     story: dict[str, Any] = json.loads(done.stdout)
-    assert list(story) == ["apiServer", "seconds", "warmNodes", "audit", "enforce"]
+    assert list(story) == ["apiServer", "seconds", "warmNodes", "inventory", "audit", "enforce"]
     assert list(story["audit"]) == ["podUnchanged", "wouldPatch"]
     assert list(story["enforce"]) == ["node", "patch", "secondsSaved", "webhookMilliseconds"]
     assert story["apiServer"] is api_server
+    assert story["inventory"] == ("controller" if api_server else "file")
     assert story["audit"]["podUnchanged"] is True
     assert len(story["audit"]["wouldPatch"]) == len(story["enforce"]["patch"]) >= 6
     assert story["enforce"]["secondsSaved"] == pytest.approx(
@@ -76,11 +76,13 @@ def test_on_a_real_control_plane_the_scheduler_takes_a_warm_node() -> None:
     assert story["enforce"]["node"] in story["warmNodes"]
 
 
-def test_the_warm_nodes_say_so() -> None:
-    labels = {node["metadata"]["name"]: node["metadata"]["labels"] for node in map(manifest, scene.nodes())}
-    warm = [name for name, each in labels.items() if each.get(names.model_label(scene.MODEL, scene.NAMESPACE)) == names.NODE_LABEL_WARM]
+def test_the_warm_nodes_hold_image_and_model() -> None:
+    nodes = scene.nodes()
+    model = PretendModel(scene.MODEL, scene.NAMESPACE, scene.MODEL_BYTES)
+    warm = [node.name for node in nodes if scene.IMAGE in node.images and node.models == (model,)]
     assert warm == list(scene.WARM_NODES)
-    assert len(labels) == 4
+    assert len(nodes) == 4
+    assert not any(node.images or node.models for node in nodes if node.name not in warm)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ TEMPLATE: Object = {
     "spec": {"containers": [pods.container()]},
 }
 ONCE: Object = {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}
+OTHER: Object = {**TEMPLATE, "spec": {"containers": [pods.container(image=pods.OTHER_IMAGE)]}}
 SELECTOR = {"matchLabels": LABELS}
 WORKLOADS: dict[str, Object] = {
     "Deployment": {"apiVersion": "apps/v1", "spec": {"replicas": 2, "selector": SELECTOR, "template": TEMPLATE}},
@@ -36,7 +37,8 @@ WORKLOADS: dict[str, Object] = {
         "apiVersion": "apps/v1",
         "spec": {"replicas": 1, "serviceName": "w", "selector": SELECTOR, "template": TEMPLATE},
     },
-    "DaemonSet": {"apiVersion": "apps/v1", "spec": {"selector": SELECTOR, "template": TEMPLATE}},
+    # It runs on every node: of IMAGE it would leave no cold one.
+    "DaemonSet": {"apiVersion": "apps/v1", "spec": {"selector": SELECTOR, "template": OTHER}},
     "Job": {"apiVersion": "batch/v1", "spec": {"template": ONCE}},
 }
 

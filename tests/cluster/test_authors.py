@@ -45,7 +45,8 @@ def test_preferred_placement_leaves_required_terms_and_never_makes_a_pod_wait(bo
     affinity: Object = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
         {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["gpu-4"]}]}
     ]}}}  # fmt: skip
-    stored = pods.create(box, namespace, pods.pod("cold-only", affinity=affinity))
+    other = pods.container(image=pods.OTHER_IMAGE)
+    stored = pods.create(box, namespace, pods.pod("cold-only", affinity=affinity, containers=[other]))
     assert {
         "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": pods.required(stored)}}
     } == affinity
@@ -151,5 +152,6 @@ def test_the_pods_own_environment_wins(box: Sandbox, namespace: str) -> None:
 
 
 def test_a_pod_that_names_its_node_is_not_steered(box: Sandbox, namespace: str) -> None:
-    stored = pods.create(box, namespace, pods.pod("bound", nodeName="gpu-4"))
+    other = pods.container(image=pods.OTHER_IMAGE)
+    stored = pods.create(box, namespace, pods.pod("bound", nodeName="gpu-4", containers=[other]))
     pods.assert_warm(stored, placed=False)

@@ -100,7 +100,7 @@ def test_nothing_survives_kill_9(tmp_path: Path) -> None:
         shown = warmpod(directory, "kubectl", "get", "namespace", "default", "-o", "yaml").stdout
         assert "warmpod.dev/mode: Audit" in shown
         mine = children(process.pid)
-        assert len(mine) == len(PROGRAMS) + 1, mine
+        assert len(mine) == len(PROGRAMS) + 2, "the webhook and the controller beside them"
         os.kill(process.pid, signal.SIGKILL)
         deadline = time.monotonic() + 10
         while left := [name for pid, name in mine.items() if is_alive(pid)]:

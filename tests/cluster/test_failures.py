@@ -38,7 +38,8 @@ def test_pods_start_without_the_webhook_and_warm_again_with_it(box: Sandbox, nam
     pods.eventually(lambda: not box.webhook.process.running, "end of the webhook")
     try:
         started = time.monotonic()
-        pods.assert_untouched(pods.create(box, namespace, pods.pod("alone")))
+        other = pods.container(image=pods.OTHER_IMAGE)
+        pods.assert_untouched(pods.create(box, namespace, pods.pod("alone", containers=[other])))
         assert time.monotonic() - started < TIMEOUT_SECONDS
         assert pods.scheduled(box, namespace, "alone")
     finally:
@@ -49,7 +50,7 @@ def test_pods_start_without_the_webhook_and_warm_again_with_it(box: Sandbox, nam
 def test_a_hanging_webhook_costs_its_timeout_and_no_more(box: Sandbox, namespace: str) -> None:
     with webhook_stopped(box):
         started = time.monotonic()
-        pods.assert_untouched(pods.create(box, namespace, pods.pod("late")))
+        pods.assert_untouched(pods.create(box, namespace, pods.pod("late", **pods.NOBODY)))
         took = time.monotonic() - started
     assert TIMEOUT_SECONDS * 0.9 < took < TIMEOUT_SECONDS + 1.5
     pods.assert_warm(pods.create(box, namespace, pods.pod("in-time")))

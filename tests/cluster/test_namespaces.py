@@ -41,13 +41,13 @@ def test_excluded_namespaces_are_untouched(box: Sandbox, namespace: str) -> None
 def test_mode_off_is_not_even_asked(box: Sandbox, make_namespace: Any) -> None:
     namespace = make_namespace("off", {names.LABEL_NAMESPACE_MODE: "Off"})
     reviews = box.webhook.reviews()
-    pods.assert_untouched(pods.create(box, namespace, pods.pod("gpu")))
+    pods.assert_untouched(pods.create(box, namespace, pods.pod("gpu", **pods.NOBODY)))
     assert box.webhook.reviews() == reviews
 
 
 def test_mode_audit_computes_everything_and_changes_nothing(box: Sandbox, make_namespace: Any) -> None:
     namespace = make_namespace("audit", {names.LABEL_NAMESPACE_MODE: "Audit"})
-    pods.assert_untouched(pods.create(box, namespace, pods.pod("gpu")))
+    pods.assert_untouched(pods.create(box, namespace, pods.pod("gpu", **pods.NOBODY)))
     entry = pods.eventually(lambda: decisions(box, namespace), "decision in the log")[0]
     assert entry["outcome"] == "audit"
     assert entry["operations"] == 0
@@ -64,7 +64,7 @@ def test_the_label_holds_from_the_moment_it_is_set(box: Sandbox, make_namespace:
     pods.eventually(
         lambda: not pods.hydrators(pods.create(box, namespace, pods.pod("between"), dryRun="All")), "audit", seconds=2
     )
-    pods.assert_untouched(pods.create(box, namespace, pods.pod("after")))
+    pods.assert_untouched(pods.create(box, namespace, pods.pod("after", **pods.NOBODY)))
 
 
 def test_a_restricted_namespace_gets_the_fallback_volume(box: Sandbox, make_namespace: Any) -> None:
@@ -164,7 +164,9 @@ def status(box: Sandbox, namespace: str, resource: str) -> Object:
 def test_pods_without_an_accelerator_are_not_asked_about(box: Sandbox, namespace: str) -> None:
     reviews = box.webhook.reviews()
     limits: Object = {"resources": {"limits": {"cpu": "1", "vendor.example/gpu": "1"}}}
-    pods.assert_untouched(pods.create(box, namespace, pods.pod("cpu", containers=[pods.container(**limits)])))
+    pods.assert_untouched(
+        pods.create(box, namespace, pods.pod("cpu", containers=[pods.container(**limits)], **pods.NOBODY))
+    )
     box.kubectl("label", "pod", "cpu", "-n", namespace, "team=a")
     assert box.webhook.reviews() == reviews
 

@@ -69,6 +69,10 @@ def command(ctx: click.Context, *, output: str, assets: Path | None, no_cluster:
 _HOW_TO_SEE_MORE = """To see the same on a real control plane, build one once, and run the demo again:
 
   warmpod sandbox build"""
+_INVENTORY = {
+    "controller": "by `warmpod controller`, which saw the nodes' images and what hydrators reported",
+    "file": "a file made up for this demo; on a control plane, `warmpod controller` finds out",
+}
 _RUN_IT_WHOLE = "Without --no-cluster the same happens on a real control plane, if this machine has one."
 
 
@@ -114,6 +118,7 @@ def _facts(outcome: Outcome) -> list[str]:
     node = f"{outcome.node}, chosen by the scheduler" if outcome.node else f"{warm} are preferred"
     return [
         f"  warm nodes             {warm}, of {len(scene.NODES)}\n",
+        f"  the inventory          {_INVENTORY[outcome.inventory]}\n",
         f"  the pod's node         {node}\n",
         f"  start-up time saved    about {outcome.seconds_saved:.0f} s\n",
         f"  the webhook took       {outcome.webhook_milliseconds:.2f} ms\n",

@@ -15,7 +15,6 @@ from webhook.cli.demo_local import withheld
 from webhook.cli.errors import CouldNotRun
 from webhook.kube import Object
 from webhook.sandbox import Progress
-from webhook.sandbox.api import RefusedRequest
 from webhook.sandbox.sandbox import Sandbox
 
 _POLL_SECONDS: Final = 0.1
@@ -38,7 +37,8 @@ def play(progress: Progress, assets: Path | None) -> scene.Outcome:
         events = Path(name) / "audit.log"
         box = Sandbox(policies=policies, nodes=scene.nodes(), assets=assets, audit_log=events, progress=progress)
         with box:
-            _make_namespace(box)
+            progress("making a namespace; its models are on two nodes, as pods reported that hydrated them")
+            box.make_namespace(scene.NAMESPACE)
             progress("kubectl apply, the policy in Audit")
             before, event = _apply(box, events)
             would_patch = withheld(policies, box.snapshot, _as_sent(before))
@@ -60,20 +60,6 @@ def play(progress: Progress, assets: Path | None) -> scene.Outcome:
                 before=_stored(before),
                 after=_stored(after),
             )
-
-
-def _make_namespace(box: Sandbox) -> None:
-    _kubectl(box, "create", "namespace", scene.NAMESPACE)
-
-    def has_account() -> bool:
-        try:
-            box.api.call("GET", f"/api/v1/namespaces/{scene.NAMESPACE}/serviceaccounts/default")
-        except RefusedRequest:
-            return False
-        return True
-
-    _until(has_account, "the namespace's service account")
-    box.take_stock()
 
 
 def _apply(box: Sandbox, events: Path) -> tuple[Object, dict[str, Any]]:

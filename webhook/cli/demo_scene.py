@@ -43,6 +43,11 @@ class Outcome:
     after: Object
 
     @property
+    def inventory(self) -> str:
+        """Where the webhook knew from what the nodes hold: "controller", or "file" for one made up for the demo."""
+        return "controller" if self.api_server else "file"
+
+    @property
     def convincing(self) -> bool:
         """Whether everything went as the policy promises: nothing in Audit, the same thing in Enforce, a warm node."""
         placed = self.node in WARM_NODES if self.api_server else self.node is None
@@ -55,6 +60,7 @@ class Outcome:
             "apiServer": self.api_server,
             "seconds": round(seconds, 1),
             "warmNodes": list(WARM_NODES),
+            "inventory": self.inventory,
             "audit": {"podUnchanged": self.pod_unchanged, "wouldPatch": self.would_patch},
             "enforce": {
                 "node": self.node,
@@ -73,14 +79,11 @@ def _but_for_the_account(operations: list[Object]) -> list[Object]:
 
 def nodes() -> tuple[PretendNode, ...]:
     """Four GPU nodes in two zones; the warm ones hold the image, and the model for this namespace."""
-    # The sandbox takes each model it is told of once, and counts the nodes whose label says that they hold it.
-    told = {WARM_NODES[0]: (PretendModel(MODEL, NAMESPACE, MODEL_BYTES),)}
     return tuple(
         PretendNode(
             name=name,
             images={IMAGE: IMAGE_BYTES} if name in WARM_NODES else {},
-            models=told.get(name, ()),
-            labels={names.model_label(MODEL, NAMESPACE): names.NODE_LABEL_WARM} if name in WARM_NODES else {},
+            models=(PretendModel(MODEL, NAMESPACE, MODEL_BYTES),) if name in WARM_NODES else (),
             zone="us-west-2a" if number < len(NODES) // 2 else "us-west-2b",
         )
         for number, name in enumerate(NODES)

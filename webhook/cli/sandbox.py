@@ -41,8 +41,8 @@ IMAGE = "vllm/vllm-openai:v0.11.0"
 def command() -> None:
     """A real control plane on this machine with Warmpod in it.
 
-    etcd, kube-apiserver, kube-controller-manager and kube-scheduler, the real webhook, and pretend GPU nodes played by
-    kwok. No container runs: pods are admitted, scheduled and reported as running.
+    etcd, kube-apiserver, kube-controller-manager and kube-scheduler, the real webhook and controller, and pretend GPU
+    nodes played by kwok. No container runs: pods are admitted, scheduled and reported as running.
     """
 
 
@@ -75,7 +75,7 @@ def up(
 ) -> None:
     """Start it and stay until Ctrl-C; everything ends with it.
 
-    Prints the line that points kubectl at it, and three things to try.
+    Prints the line that points kubectl at it, and what to try.
     """
     if warm > nodes:
         raise CouldNotRun(
@@ -190,6 +190,8 @@ def _introduce(box: Sandbox, policies: Path, image: str, directory: Path | None)
         "Copy the export line into another terminal for your own kubectl, or use ours. Try:",
         f"  {kubectl} apply -f {shlex.quote(str(example))}      # a vLLM server, to be made warm",
         f"  {kubectl} get pods -o wide      # the node it got; -o yaml shows what was added",
+        f"  warmpod images --snapshot {shlex.quote(str(box.snapshot))}      # now its node holds the model, too",
+        f"  {kubectl} scale deployment vllm-llama --replicas=2      # the second one goes where the model is",
         f"  {kubectl} label namespace default {audit}      # from now on compute, change nothing",
         "",
         "Ctrl-C ends it all.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +44,24 @@ class Api:
 
     def call(self, method: str, path: str, body: Object | None = None, /, **query: str) -> Object:
         """One request; returns the decoded answer. Raises `RefusedRequest` for an error of the API server."""
+        return self._send(method, path, body, "application/json", query)
+
+    def patch(self, path: str, body: Object, /, **query: str) -> Object:
+        """Patch an object: members of `body` replace those of the object, null removes (RFC 7386)."""
+        return self._send("PATCH", path, body, "application/merge-patch+json", query)
+
+    def apply(self, path: str, body: Object, manager: str, /, **query: str) -> Object:
+        """Server-side apply as this field manager. HTTP 409 tells of fields that others manage."""
+        # To the client, a body that is not for JSON is text; JSON is YAML.
+        text = json.dumps(body)
+        return self._send("PATCH", path, text, "application/apply-patch+yaml", {"fieldManager": manager, **query})
+
+    def _send(
+        self, method: str, path: str, body: Object | str | None, content: str, query: Mapping[str, str]
+    ) -> Object:
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - see __init__
 
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        headers = {"Accept": "application/json", "Content-Type": content}
         parameters = self.client.param_serialize(
             method,
             path,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from webhook.kube import Object
 from webhook.sandbox import Progress, credentials, ports
 from webhook.sandbox.binaries import Binaries
 from webhook.sandbox.process import DeadProcess, Process, wait_until
@@ -19,7 +23,9 @@ ETCD_SECONDS = 30.0
 READY_SECONDS = 90.0
 """How long the API server may take: 5 s on two idle cores, much longer on a loaded machine."""
 
-_STAGES = Path(__file__).with_name("stages.yaml")
+STAGES = Path(__file__).with_name("stages.yaml")
+"""How kwok plays kubelets."""
+
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -49,11 +55,17 @@ class ControlPlane:
         self.kubeconfig = directory / "kubeconfig"
         self.server = ""
         self.files: credentials.Files | None = None
+        self._etcd_port = self._server_port = 0
 
     @property
     def processes(self) -> tuple[Process, ...]:
         """What runs, in the order of its start."""
         return tuple(self._processes)
+
+    @property
+    def authority_pem(self) -> bytes:
+        """The certificate of the authority that signs every server's certificate here; empty before `start`."""
+        return self.files.authority.certificate_pem if self.files else b""
 
     def start(self) -> None:
         """Return when the API server is ready and the others are started. Raises `DeadProcess`."""
@@ -83,9 +95,61 @@ class ControlPlane:
         for process in self._processes:
             process.check()
 
+    @contextmanager
+    def without_api_server(self) -> Iterator[None]:
+        """Kill the API server as if its machine had failed; start it again, on its port and data, after the block.
+
+        What watches it starts over: its memory of recent changes is gone with it. Returns when it is ready.
+        """
+        server = next(process for process in self._processes if process.name == "kube-apiserver")
+        server.send(signal.SIGKILL)
+        server.stop()
+        try:
+            yield
+        finally:
+            server.start()
+            self._wait_for_api_server()
+
+    def compact(self) -> int:
+        """Have etcd forget every change but the last state of each object; returns the revision it did so at.
+
+        To the API server's clients: lists that were half read, and watches of older versions, answer HTTP 410. Raises
+        OSError when etcd does not answer.
+        """
+        # etcd speaks JSON beside gRPC: https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/. Bytes are base64.
+        revision = int(self._etcd("/v3/kv/range", {"key": "Lw==", "limit": 1})["header"]["revision"])
+        self._etcd("/v3/kv/compaction", {"revision": revision, "physical": True})
+        return revision
+
+    def _etcd(self, path: str, body: Object) -> Object:
+        connection = http.client.HTTPConnection(ports.LOOPBACK, self._etcd_port, timeout=10)
+        try:
+            connection.request("POST", path, json.dumps(body))
+            answer = connection.getresponse()
+            content = answer.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"etcd: {error}") from error
+        finally:
+            connection.close()
+        if answer.status != http.HTTPStatus.OK:
+            raise ConnectionError(f"etcd: POST {path}: HTTP {answer.status}: {content[:200].decode(errors='replace')}")
+        found: Object = json.loads(content)
+        return found
+
+    def _wait_for_api_server(self) -> None:
+        assert self.files is not None
+        token = self.files.admin_token
+        wait_until(
+            lambda: _ready(self._server_port, self._context(), token),
+            "get ready",
+            processes=self._processes[:2],
+            seconds=READY_SECONDS,
+        )
+
     def _start_once(self) -> None:
         (self._directory / "logs").mkdir(mode=0o700, exist_ok=True)
         etcd_port, peer_port, server_port = ports.free(3)
+        self._etcd_port, self._server_port = etcd_port, server_port
         self.server = f"https://{ports.LOOPBACK}:{server_port}"
         directory = self._directory
         self.files, tokens = credentials.create(directory / "credentials", datetime.now(UTC))
@@ -97,22 +161,19 @@ class ControlPlane:
             credentials.write_private(path, credentials.kubeconfig(self.server, self.files.authority, tokens[user]))
 
         self._progress("starting etcd")
-        etcd = self._run("etcd", self._binaries.etcd, *_etcd(directory / f"etcd-{etcd_port}", etcd_port, peer_port))
+        etcd = self._run(
+            "etcd", self._binaries.etcd, *_etcd_flags(directory / f"etcd-{etcd_port}", etcd_port, peer_port)
+        )
         wait_until(lambda: ports.answers(etcd_port), "listen", processes=[etcd], seconds=ETCD_SECONDS)
 
         self._progress("starting kube-apiserver")
-        server = self._run(
+        self._run(
             "kube-apiserver",
             self._binaries.kube_apiserver,
             *_api_server(self.files, etcd_port, server_port),
             *self._audit(),
         )
-        wait_until(
-            lambda: _ready(server_port, self._context(), tokens["admin"]),
-            "get ready",
-            processes=[etcd, server],
-            seconds=READY_SECONDS,
-        )
+        self._wait_for_api_server()
 
         self._progress("starting kube-controller-manager, kube-scheduler and kwok")
         key = self.files.service_account_key
@@ -130,7 +191,7 @@ class ControlPlane:
             "kwok",
             self._binaries.kwok,
             f"--kubeconfig={configs['kwok']}",
-            f"--config={_STAGES}",
+            f"--config={STAGES}",
             "--manage-all-nodes=true",
             "--node-lease-duration-seconds=40",
         )
@@ -153,7 +214,7 @@ class ControlPlane:
         return (f"--audit-policy-file={policy}", f"--audit-log-path={self._audit_log}", "--audit-log-mode=blocking")
 
 
-def _etcd(data: Path, port: int, peer_port: int) -> tuple[str, ...]:
+def _etcd_flags(data: Path, port: int, peer_port: int) -> tuple[str, ...]:
     client, peer = f"http://{ports.LOOPBACK}:{port}", f"http://{ports.LOOPBACK}:{peer_port}"
     return (
         f"--data-dir={data}",

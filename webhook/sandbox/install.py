@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import base64
 import http.client
-import os
-import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,17 +19,25 @@ from webhook.kube import Object
 from webhook.sandbox import SandboxFailed, ports
 from webhook.sandbox.api import Api, RefusedRequest
 from webhook.sandbox.credentials import write_private
-from webhook.sandbox.process import Process, wait_until
+from webhook.sandbox.process import wait_until
+from webhook.sandbox.service import Service
 
 HYDRATOR_IMAGE = "warmpod.dev/hydrator:sandbox"
 """What the init containers name. Nothing pulls it: no container runs here."""
 
-READY_SECONDS = 30.0
-
 _PACKAGE = Path(webhook.__file__).resolve().parent
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _COLLECTIONS = {
     "Namespace": "/api/v1/namespaces",
-    "MutatingWebhookConfiguration": "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+    "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
+    "ClusterRole": f"{_RBAC}/clusterroles",
+    "ClusterRoleBinding": f"{_RBAC}/clusterrolebindings",
+    "Role": f"{_RBAC}/namespaces/{{namespace}}/roles",
+    "RoleBinding": f"{_RBAC}/namespaces/{{namespace}}/rolebindings",
+    "ValidatingAdmissionPolicy": f"{_ADMISSION}/validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": f"{_ADMISSION}/validatingadmissionpolicybindings",
+    "MutatingWebhookConfiguration": f"{_ADMISSION}/mutatingwebhookconfigurations",
 }
 _PROBE: Object = {
     "apiVersion": "v1",
@@ -56,34 +61,21 @@ class Settings:
     arguments: tuple[str, ...] = ()
 
 
-class Webhook:
+class Webhook(Service):
     """`warmpod webhook` as a process of its own, on two free ports of loopback."""
 
     def __init__(self, directory: Path, snapshot: Path, settings: Settings) -> None:
-        self._directory = directory
+        super().__init__("webhook", directory / "logs")
         self._snapshot = snapshot
         self._settings = settings
-        self._process: Process | None = None
         self._certificate = directory / "credentials" / "webhook.crt"
         self._key = directory / "credentials" / "webhook.key"
-        self.port = self.metrics_port = 0
+        self.port = 0
 
     @property
     def url(self) -> str:
         """Where the API server finds `/mutate`; without the path."""
         return f"https://{ports.LOOPBACK}:{self.port}"
-
-    @property
-    def metrics_url(self) -> str:
-        """Where `/readyz` and `/metrics` are."""
-        return f"http://{ports.LOOPBACK}:{self.metrics_port}"
-
-    @property
-    def process(self) -> Process:
-        """The running process. Raises `SandboxFailed` before `start`."""
-        if self._process is None:
-            raise SandboxFailed("the webhook was not started in this sandbox")
-        return self._process
 
     def start(self, authority: Pair) -> None:
         """Start it with a certificate of `authority`, on the ports it had before if it was started before."""
@@ -94,49 +86,8 @@ class Webhook:
             )
             write_private(self._certificate, leaf.certificate_pem)
             write_private(self._key, leaf.key_pem)
-        self._process = Process(
-            "webhook", self._command(), self._directory / "logs" / "webhook.log", environment=_environment()
-        )
-        self._process.start()
-
-    def wait_until_ready(self) -> None:
-        """Return when it would take reviews. Raises `DeadProcess`, with its last lines, if it does not get there."""
-        wait_until(self._ready, "get ready", processes=[self.process], seconds=READY_SECONDS)
-
-    def reviews(self) -> int:
-        """How many reviews it has answered since it started. Raises OSError when it does not answer."""
-        text = self.metrics()
-        return sum(
-            int(float(count)) for count in re.findall(r"^warmpod_reviews_total\{[^}]*\} (\S+)$", text, re.MULTILINE)
-        )
-
-    def metrics(self) -> str:
-        """What `/metrics` says. Raises OSError when it does not answer."""
-        return self._get("/metrics")[1]
-
-    def details(self) -> str:
-        """What `/readyz?verbose` says. Raises OSError when it does not answer."""
-        return self._get("/readyz?verbose")[1]
-
-    def has_read(self, snapshot_id: str) -> bool:
-        """Whether it decides by this snapshot."""
-        try:
-            return f"snapshot: id {snapshot_id} " in self.details()
-        except OSError:
-            return False
-
-    def stop(self) -> None:
-        """End it, if it was started."""
-        if self._process is not None:
-            self._process.stop(grace=5.0)
-
-    def _command(self) -> list[str | Path]:
         settings = self._settings
-        return [
-            sys.executable,
-            "-P",  # the working directory must not provide modules
-            "-m",
-            "webhook.cli.main",
+        self.run(
             "webhook",
             f"--policies={settings.policies}",
             f"--snapshot={self._snapshot}",
@@ -152,24 +103,18 @@ class Webhook:
             "--reload-seconds=0.5",
             "--drain-seconds=0",
             *settings.arguments,
-        ]
+        )
 
-    def _ready(self) -> bool:
+    def reviews(self) -> int:
+        """How many reviews it has answered since it started. Raises OSError when it does not answer."""
+        return int(self.count("warmpod_reviews_total"))
+
+    def has_read(self, snapshot_id: str) -> bool:
+        """Whether it decides by this snapshot."""
         try:
-            return self._get("/readyz")[0] == http.HTTPStatus.OK
+            return f"snapshot: id {snapshot_id} " in self.details()
         except OSError:
             return False
-
-    def _get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(ports.LOOPBACK, self.metrics_port, timeout=5)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        except http.client.HTTPException as error:
-            raise ConnectionError(str(error)) from error
-        finally:
-            connection.close()
 
 
 def manifests_directory() -> Path:
@@ -180,23 +125,27 @@ def manifests_directory() -> Path:
     raise SandboxFailed("this installation of Warmpod has no manifests; install it again from a wheel or a checkout")
 
 
-def apply(api: Api, kubectl: Path, url: str, authority: Pair) -> None:
-    """Create what of the manifests belongs here. Raises `SandboxFailed` with kubectl's or the API server's words."""
+def rendered(kubectl: Path) -> list[Object]:
+    """The documents of the manifests, as `kubectl kustomize` gives them. Raises `SandboxFailed` with its words."""
     directory = manifests_directory()
-    rendered = subprocess.run([kubectl, "kustomize", directory], capture_output=True, text=True, check=False)
-    if rendered.returncode:
-        raise SandboxFailed(f"kubectl cannot render {directory}: {rendered.stderr.strip()}")
+    done = subprocess.run([kubectl, "kustomize", directory], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SandboxFailed(f"kubectl cannot render {directory}: {done.stderr.strip()}")
     import yaml  # noqa: PLC0415 - a tenth of a second that `--help` does not need
 
-    for document in yaml.safe_load_all(rendered.stdout):
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def apply(api: Api, documents: list[Object]) -> None:
+    """Create what of the manifests belongs here. Raises `SandboxFailed` with the API server's words."""
+    for document in documents:
         if collection := _COLLECTIONS.get(document["kind"]):
-            body = pointed_at(document, url, authority.certificate_pem) if "webhooks" in document else document
+            metadata = document["metadata"]
             try:
-                api.call("POST", collection, body)
+                api.call("POST", collection.format(namespace=metadata.get("namespace", "")), document)
             except RefusedRequest as error:
-                name = document["metadata"]["name"]
                 raise SandboxFailed(
-                    f"the API server refuses {document['kind']} {name} of {directory}: {error}"
+                    f"the API server refuses {document['kind']} {metadata['name']} of {manifests_directory()}: {error}"
                 ) from error
 
 
@@ -228,9 +177,3 @@ def wait_until_called(api: Api, webhook_process: Webhook, seconds: float) -> Non
         return webhook_process.reviews() > before
 
     wait_until(called, "get a review from the API server", processes=[webhook_process.process], seconds=seconds)
-
-
-def _environment() -> dict[str, str]:
-    # A checkout that is not installed works, too.
-    path = os.pathsep.join(filter(None, [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from webhook.kube import Object, image, names
+from webhook.kube import Object, image
+from webhook.policy.allow import canonical_source
 
 MAX_IMAGES = 50
 """kubelet reports at most this many images a node (nodeStatusMaxImages)."""
@@ -24,8 +26,8 @@ class PretendModel:
 class PretendNode:
     """What a node of the sandbox claims to be. The defaults are those of a p5.48xlarge.
 
-    `images` maps image references, in any spelling, to their bytes; the node is warm for each of them, and for its
-    `models`.
+    `images` maps image references, in any spelling, to their bytes: its kubelet lists them. Its `models` were hydrated
+    by pods before anybody looked (`webhook.sandbox.models`). Which labels follow from both, the controller says.
     """
 
     name: str
@@ -53,7 +55,10 @@ def fleet(count: int, *, warm: int, images: Mapping[str, int]) -> tuple[PretendN
 
 
 def manifest(node: PretendNode) -> Object:
-    """The Node object. Raises ValueError for an image that is not a reference."""
+    """The Node object. Raises ValueError for an image that is no reference, or a model that no policy could allow."""
+    for model in node.models:
+        if canonical_source(model.source) != model.source:
+            raise ValueError(f"{model.source!r} is no source of a model; write one like s3://bucket/prefix/")
     resources = {
         "cpu": node.cpu,
         "memory": node.memory,
@@ -62,15 +67,11 @@ def manifest(node: PretendNode) -> Object:
         **{name: str(count) for name, count in node.accelerators.items()},
     }
     images = []
-    warm = {}
     for text, size in node.images.items():
         canonical = image.canonical(text)
         if canonical is None:
             raise ValueError(f"{text!r} is no image reference; write one like vllm/vllm-openai:v0.11.0")
         images.append({"names": [canonical], "sizeBytes": size})
-        warm[names.image_label(canonical)] = names.NODE_LABEL_WARM
-    for model in node.models:
-        warm[names.model_label(model.source, model.tenant)] = names.NODE_LABEL_WARM
     images.sort(key=lambda entry: -int(str(entry["sizeBytes"])))
     return {
         "apiVersion": "v1",
@@ -84,9 +85,14 @@ def manifest(node: PretendNode) -> Object:
                 "node.kubernetes.io/instance-type": node.instance_type,
                 "topology.kubernetes.io/region": node.zone[:-1],
                 "topology.kubernetes.io/zone": node.zone,
-                **warm,
                 **node.labels,
             },
         },
-        "status": {"allocatable": resources, "capacity": resources, "images": images[:MAX_IMAGES]},
+        "status": {
+            "allocatable": resources,
+            "capacity": resources,
+            "images": images[:MAX_IMAGES],
+            # Of this boot of this machine: made under the same name again, it is another.
+            "nodeInfo": {"bootID": str(uuid.uuid4())},
+        },
     }

@@ -121,7 +121,7 @@ class Process:
 
 def wait_until(
     ready: Callable[[], bool],
-    what: str,
+    what: str | Callable[[], str],
     *,
     processes: Sequence[Process],
     seconds: float,
@@ -130,12 +130,14 @@ def wait_until(
     """Wait until `ready()` holds.
 
     Raises `DeadProcess` as soon as one of `processes` has ended, and after `seconds` with the log of `culprit`
-    (default: the last of `processes`). `what` finishes the sentence "kube-apiserver did not ..." in the error.
+    (default: the last of `processes`). `what` finishes the sentence "kube-apiserver did not ..." in the error; a
+    function is asked at the end.
     """
     deadline = time.monotonic() + seconds
     while not ready():
         for process in processes:
             process.check()
         if time.monotonic() > deadline:
-            raise (culprit or processes[-1]).death(f"did not {what} within {seconds:g} s")
+            text = what if isinstance(what, str) else what()
+            raise (culprit or processes[-1]).death(f"did not {text} within {seconds:g} s")
         time.sleep(_POLL_SECONDS)

@@ -9,34 +9,32 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from webhook.kube import Object
-from webhook.sandbox import Progress, binaries, install, ports, state
+from webhook.sandbox import Progress, binaries, install, models, state
 from webhook.sandbox.api import Api, RefusedRequest
-from webhook.sandbox.cluster import ATTEMPTS, ControlPlane
+from webhook.sandbox.cluster import ControlPlane
+from webhook.sandbox.controller import Controller
+from webhook.sandbox.installation import SETTLE_SECONDS, SNAPSHOT, Installation, Wanted
 from webhook.sandbox.nodes import PretendNode, manifest
-from webhook.sandbox.process import DeadProcess, Process, wait_until
-from webhook.sandbox.stocktaking import Stocktaking
-
-SETTLE_SECONDS = 60.0
-"""How long nodes may take to get ready, and the webhook to be called. 3 s and 1 s on two idle cores."""
+from webhook.sandbox.process import Process, wait_until
 
 
 class Sandbox:
     """`with Sandbox(policies=Path("policies"), nodes=fleet(...)) as box: box.kubectl("apply", "-f", ...)`.
 
     Within the block an API server answers, the nodes are ready, the webhook is called for pods of every namespace that
-    the manifests do not exclude, and the snapshot follows the cluster within two seconds. Everything ends with the
-    block, and with this process, however it ends. Enter it from a thread that lives as long (`Process`).
+    the manifests do not exclude, and the real controller keeps the snapshot and the labels of the nodes. Everything
+    ends with the block, and with this process, however it ends. Enter it from a thread that lives as long (`Process`).
 
-    `policies` is read by the webhook as it changes; None starts no webhook. `directory` holds kubeconfig, logs and
-    data, and keeps the logs afterwards; None takes a temporary one. `audit_log` is a file that gets the API server's
-    audit events.
+    `policies` is read by the webhook as it changes; None starts no webhook. `controllers` may be none, or several, of
+    which one is elected. `directory` holds kubeconfig, logs and data, and keeps the logs afterwards; None takes a
+    temporary one. `audit_log` is a file that gets the API server's audit events.
     """
 
     def __init__(
@@ -48,6 +46,8 @@ class Sandbox:
         assets: Path | None = None,
         hydrator_image: str = install.HYDRATOR_IMAGE,
         webhook_arguments: Sequence[str] = (),
+        controllers: int = 1,
+        controller_arguments: Sequence[str] = (),
         audit_log: Path | None = None,
         progress: Progress = lambda _line: None,
     ) -> None:
@@ -56,15 +56,18 @@ class Sandbox:
         self.nodes = tuple(nodes)
         self._node_documents = [manifest(node) for node in self.nodes]
         self._wanted_directory = directory
-        self._policies = policies.absolute() if policies else None
-        self._hydrator_image = hydrator_image
-        self._webhook_arguments = tuple(webhook_arguments)
+        self._wanted = Wanted(
+            policies=policies.absolute() if policies else None,
+            hydrator_image=hydrator_image,
+            webhook_arguments=tuple(webhook_arguments),
+            controllers=controllers,
+            controller_arguments=tuple(controller_arguments),
+        )
         self._audit_log = audit_log
         self._progress = progress
         self._held: state.StateDirectory | None = None
         self._plane: ControlPlane | None = None
-        self._webhook: install.Webhook | None = None
-        self._stocktaking: Stocktaking | None = None
+        self._installation: Installation | None = None
         self._api: Api | None = None
 
     def __enter__(self) -> Self:
@@ -101,8 +104,8 @@ class Sandbox:
 
     @property
     def snapshot(self) -> Path:
-        """The snapshot file that the webhook reads."""
-        return self.directory / "snapshot.json"
+        """The snapshot file that the first controller writes and the webhook reads."""
+        return self.directory / SNAPSHOT
 
     @property
     def api(self) -> Api:
@@ -113,18 +116,27 @@ class Sandbox:
     @property
     def webhook(self) -> install.Webhook:
         """The webhook's process. Raises AssertionError in a sandbox without one."""
-        assert self._webhook is not None, "this sandbox has no webhook"
-        return self._webhook
+        assert self._warmpod.webhook is not None, "this sandbox has no webhook"
+        return self._warmpod.webhook
 
     @property
     def webhook_url(self) -> str:
         """Where the API server finds `/mutate`; without the path. Empty in a sandbox without a webhook."""
-        return self._webhook.url if self._webhook else ""
+        return self._warmpod.webhook.url if self._warmpod.webhook else ""
+
+    @property
+    def controllers(self) -> tuple[Controller, ...]:
+        """The controllers' processes; the first one is the webhook's sidecar."""
+        return tuple(self._warmpod.controllers)
 
     @property
     def authority_pem(self) -> bytes:
         """The certificate of the authority that signed the API server's and the webhook's certificates."""
-        return self._control_plane.files.authority.certificate_pem if self._control_plane.files else b""
+        return self._control_plane.authority_pem
+
+    def kubeconfig_of(self, token: str) -> bytes:
+        """A kubeconfig for whoever has this token."""
+        return self._warmpod.kubeconfig_of(token)
 
     def kubectl(
         self, *arguments: str | Path, stdin: str | None = None, check: bool = True
@@ -145,18 +157,12 @@ class Sandbox:
         return done
 
     def take_stock(self) -> None:
-        """Bring the snapshot up to date now rather than within two seconds; returns when the webhook decides by it."""
-        stock = self._stocktaking
-        assert stock is not None, "enter the sandbox first"
-        stock.refresh()
-        if self._webhook and self._webhook.process.running:
-            wait_until(
-                # Asked for anew each time: the background may write one more meanwhile.
-                lambda: self.webhook.has_read(stock.latest),
-                "read the snapshot",
-                processes=[self._webhook.process],
-                seconds=SETTLE_SECONDS,
-            )
+        """Return when the controller and the webhook know what the API says now, and all labels are written.
+
+        It takes about a second: a controller writes no oftener. Raises `DeadProcess` after a minute.
+        """
+        if self._warmpod.controllers:
+            self._warmpod.take_stock(self.api)
 
     def make_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> None:
         """Create a namespace; returns when pods can be created in it and the webhook knows its labels."""
@@ -168,28 +174,47 @@ class Sandbox:
             processes=self._control_plane.processes,
             seconds=SETTLE_SECONDS,
         )
+        self._hydrate(name)
         self.take_stock()
 
     def restart_webhook(self) -> None:
         """Start the webhook again after it was ended, on its old ports; returns when it has read the snapshot."""
-        files = self._control_plane.files
-        assert files is not None
-        self.webhook.stop()
-        self.webhook.start(files.authority)
-        self.webhook.wait_until_ready()
+        self._warmpod.restart_webhook()
         self.take_stock()
+
+    def add_controller(self, name: str, *arguments: str) -> Controller:
+        """Start one more controller, with further flags of `warmpod controller`; returns when it is ready."""
+        made = self._warmpod.add_controller(name, *arguments)
+        made.wait_until_ready()
+        return made
+
+    def remove_controller(self, one: Controller) -> None:
+        """End a controller, for good."""
+        self._warmpod.remove_controller(one)
+
+    def make_node(self, node: PretendNode) -> None:
+        """Add a node while the sandbox runs. Its `models` are not looked at."""
+        self.api.call("POST", "/api/v1/nodes", manifest(node))
+
+    @contextmanager
+    def without_api_server(self) -> Iterator[None]:
+        """Kill the API server; it starts again after the block, and answers when this returns."""
+        with self._control_plane.without_api_server():
+            yield
+
+    def compact_etcd(self) -> int:
+        """Have etcd forget all but the last state of each object; returns the revision (`ControlPlane.compact`)."""
+        return self._control_plane.compact()
 
     def check(self) -> None:
         """Raise `DeadProcess` when a part has ended by itself."""
-        for process in self._processes():
+        for process in self.processes:
             process.check()
 
     def close(self) -> None:
         """End everything, in order; again is harmless."""
-        if self._stocktaking:
-            self._stocktaking.stop()
-        if self._webhook:
-            self._webhook.stop()
+        if self._installation:
+            self._installation.stop()
         if self._api:
             self._api.close()
         if self._plane:
@@ -198,16 +223,23 @@ class Sandbox:
             self._held.release(keep_logs=self._wanted_directory is not None)
             if self._wanted_directory is None:
                 shutil.rmtree(self._held.path, ignore_errors=True)
-        self._stocktaking = self._webhook = self._api = self._plane = None
+        self._installation = self._api = self._plane = None
 
     @property
     def _control_plane(self) -> ControlPlane:
         assert self._plane is not None, "enter the sandbox first"
         return self._plane
 
-    def _processes(self) -> list[Process]:
+    @property
+    def _warmpod(self) -> Installation:
+        assert self._installation is not None, "enter the sandbox first"
+        return self._installation
+
+    @property
+    def processes(self) -> list[Process]:
+        """Everything that runs, or should."""
         parts = list(self._plane.processes) if self._plane else []
-        return [*parts, self._webhook.process] if self._webhook else parts
+        return [*parts, *self._installation.processes] if self._installation else parts
 
     def _start(self) -> None:
         began = time.monotonic()
@@ -220,43 +252,34 @@ class Sandbox:
         self._progress(f"making {len(self.nodes)} pretend nodes")
         for document in self._node_documents:
             self._api.call("POST", "/api/v1/nodes", document)
-        if self._policies:
-            self._start_webhook(self._policies)
-        wait_until(self._settled, "bring the nodes up", processes=self._processes(), seconds=SETTLE_SECONDS)
-        self._stocktaking = Stocktaking(
-            self._api.list, self.snapshot, models=dict.fromkeys(model for node in self.nodes for model in node.models)
-        )
-        self._stocktaking.start()
-        if self._webhook:
-            self.take_stock()
-            install.wait_until_called(self._api, self._webhook, SETTLE_SECONDS)
+        self._progress("installing Warmpod")
+        self._installation = Installation(self.directory, self._plane, self._wanted, self._progress)
+        self._installation.start(self._api, install.rendered(self.binaries.kubectl))
+        wait_until(self._settled, "bring the nodes up", processes=self.processes, seconds=SETTLE_SECONDS)
+        self._hydrate(models.DEFAULT_NAMESPACE)
+        self.take_stock()
+        if self._installation.webhook:
+            install.wait_until_called(self._api, self._installation.webhook, SETTLE_SECONDS)
         self._held.announce(
             {
                 "kubeconfig": str(self.kubeconfig),
                 "kubectl": str(self.binaries.kubectl),
                 "server": self._plane.server,
                 "webhook": self.webhook_url,
-                "metrics": self._webhook.metrics_url if self._webhook else "",
+                "metrics": self.webhook.metrics_url if self._installation.webhook else "",
             }
         )
         self._progress(f"up in {time.monotonic() - began:.1f} s")
 
-    def _start_webhook(self, policies: Path) -> None:
-        self._progress("starting the webhook")
-        files = self._control_plane.files
-        assert files is not None
-        settings = install.Settings(policies, self._hydrator_image, self._webhook_arguments)
-        for attempt in range(1, ATTEMPTS + 1):
-            self._webhook = install.Webhook(self.directory, self.snapshot, settings)
-            self._webhook.start(files.authority)
-            try:
-                self._webhook.wait_until_ready()
-                break
-            except DeadProcess as error:
-                if not ports.taken(error.log) or attempt == ATTEMPTS:
-                    raise
-                self._progress("somebody took one of the webhook's ports; trying others")
-        install.apply(self.api, self.binaries.kubectl, self.webhook_url, files.authority)
+    def _hydrate(self, namespace: str) -> None:
+        """Have the models of this namespace hydrated; returns when they are."""
+        made = models.hydrate(self.api, self.nodes, namespace, self._wanted.hydrator_image)
+        wait_until(
+            lambda: models.count_done(self.api, namespace) >= made,
+            f"finish the pods that hydrate models in namespace {namespace}",
+            processes=self._control_plane.processes,
+            seconds=SETTLE_SECONDS,
+        )
 
     def _settled(self) -> bool:
         """Whether every node takes pods, and pods of namespace `default` find their service account."""
