@@ -30,6 +30,7 @@ NAMESPACES = 20
 IMAGES_PER_NODE = 50
 LARGE_PER_NODE = 8
 WRITERS = 8
+BEATERS = 4
 GIB = 2**30
 
 
@@ -54,14 +55,21 @@ class Populace:
         """Trusts the API server."""
         return ssl.create_default_context(cadata=self.authority_pem.decode())
 
-    def call(self, method: str, path: str, body: Object | None = None, kind: str = "application/json") -> Object:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Object | None = None,
+        kind: str = "application/json",
+        accept: str = "application/json",
+    ) -> Object:
         """One request over this thread's connection. Raises Refused for any status from 400 on."""
         connection: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             host, _, port = self.server.removeprefix("https://").partition(":")
             connection = http.client.HTTPSConnection(host, int(port), context=self.context(), timeout=60)
             self._local.connection = connection
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind}
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind, "Accept": accept}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
         content = answer.read()
@@ -101,29 +109,32 @@ class Populace:
         return name
 
     def labelled(self, label: str) -> int:
-        """How many nodes carry the label. Counted by the API server; one node travels."""
-        answer = self.call("GET", f"/api/v1/nodes?labelSelector={label}")
+        """How many nodes carry the label, by the API server's word."""
+        accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+        answer = self.call("GET", f"/api/v1/nodes?labelSelector={label}", accept=accept)
         return len(answer["items"])
 
     @contextlib.contextmanager
     def heartbeats(self, per_second: float) -> Iterator[Callable[[], int]]:
         """Heartbeats of all nodes in turn at that pace, while the block runs; called, it tells how many there were."""
-        done, stop = [0], threading.Event()
+        done, stop = [0] * BEATERS, threading.Event()
 
-        def beat() -> None:
+        def beat(which: int) -> None:
             started = time.monotonic()
             while not stop.is_set():
-                self.heartbeat(done[0] % self.nodes)
-                done[0] += 1
-                stop.wait(max(0.0, started + done[0] / per_second - time.monotonic()))
+                self.heartbeat((done[which] * BEATERS + which) % self.nodes)
+                done[which] += 1
+                stop.wait(max(0.0, started + done[which] * BEATERS / per_second - time.monotonic()))
 
-        thread = threading.Thread(target=beat)
-        thread.start()
+        threads = [threading.Thread(target=beat, args=(which,)) for which in range(BEATERS)]
+        for thread in threads:
+            thread.start()
         try:
-            yield lambda: done[0]
+            yield lambda: sum(done)
         finally:
             stop.set()
-            thread.join()
+            for thread in threads:
+                thread.join()
 
     def _make_namespaces(self) -> None:
         for number in range(NAMESPACES):
@@ -222,11 +233,6 @@ def pod(number: int, node_number: int) -> Object:
             ],
         },
     }
-
-
-def holds(number: int, image: str) -> bool:
-    """Whether the node of that number was made with the image."""
-    return any(image in each["names"] for each in _images(number))
 
 
 def _name(number: int) -> str:
