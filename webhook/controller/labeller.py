@@ -82,13 +82,15 @@ class Labeller:
         self._flying: dict[str, asyncio.Task[None]] = {}
         self._troubles = 0
         self._refusals = 0
+        self._refused: dict[str, str] = {}
+        self._trouble: str | None = None
         self.writes: Counter[str] = Counter(dict.fromkeys(RESULTS, 0))
-        self.problem: str | None = None
 
     async def run(self) -> None:
         """Label for ever; cancelling it ends the writes in flight. What it remembers is of one run."""
         self._memory.clear()
         self._short.clear()
+        self._refused.clear()
         try:
             while True:
                 began = self._clock()
@@ -108,11 +110,20 @@ class Labeller:
                 await asyncio.wait(left)
 
     @property
+    def problem(self) -> str | None:
+        """Why labels are not written at present, of all nodes or of some; None when nothing stands in the way."""
+        refused = [text for node, text in self._refused.items() if self._is_behind(node)]
+        if self._trouble or not refused:
+            return self._trouble
+        return refused[0] + (f" (and {len(refused) - 1} more nodes)" if len(refused) > 1 else "")
+
+    @property
     def conflicts(self) -> dict[str, list[str]]:
         """Nodes that could not get what is planned because somebody else has these labels on them."""
-        return {
-            node: keys for node, keys in self._short.items() if self._plans.observed(node) != self._plans.planned(node)
-        }
+        return {node: keys for node, keys in self._short.items() if self._is_behind(node)}
+
+    def _is_behind(self, node: str) -> bool:
+        return self._plans.observed(node) != self._plans.planned(node)
 
     async def _start(self, node: str) -> None:
         while len(self._flying) >= IN_FLIGHT:
@@ -155,24 +166,21 @@ class Labeller:
             except Conflict as conflict:
                 self.writes["conflict"] += 1
                 foreign |= {key: seen.get(key) for key in conflict.keys}
-                LOGGER.warning(
-                    "label left to its owner",
-                    extra={"fields": {"node": node, "labels": dict(conflict.keys)}, "throttled": True},
-                )
                 await self._pace.turn()
                 if not self._may_write():
                     return
                 got = await self._apply(node, uid, wanted, foreign)
         except NodeGone:
             self.writes["gone"] += 1
+            self._refused.pop(node, None)
             wait = _ECHO_SECONDS
         except Throttled as error:
-            self._trouble("throttled", error, error.seconds)
+            self._pause("throttled", error, error.seconds)
         except (Conflict, Refused) as error:
             wait = self._refuse(node, error, last)
         except Exception as error:  # noqa: BLE001  a defect at one node must not keep the others waiting
             LOGGER.exception("labelling failed", extra={"fields": {"node": node}, "throttled": True})
-            self._trouble("failed", error, 0.0)
+            self._pause("failed", error, 0.0)
             wait = _AGAIN_SECONDS
         now = self._clock()
         again = last is not None and now < last.at + _FORGIVEN_SECONDS
@@ -191,44 +199,48 @@ class Labeller:
     def _succeed(self, node: str, wanted: Mapping[str, str], got: Mapping[str, str]) -> None:
         self.writes["applied"] += 1
         self._troubles = self._refusals = 0
-        if self.problem:
+        if self._trouble:
             LOGGER.info("labels written again")
-        self.problem = None
+        self._trouble = None
+        self._refused.pop(node, None)
         keys = sorted(key for key in {*wanted, *got} if wanted.get(key) != got.get(key))
-        if keys:
-            self._short[node] = keys
-        else:
+        if not keys:
             self._short.pop(node, None)
+        elif self._short.get(node) != keys:
+            self._short[node] = keys
+            fields = {"node": node, "labels": keys}
+            LOGGER.warning("labels left to another owner", extra={"fields": fields, "throttled": True})
 
     def _refuse(self, node: str, error: Exception, last: _Memory | None) -> float:
         """Count it, tell of it; for how long to leave the node alone."""
         self.writes["refused"] += 1
         self._refusals += 1
         if self._refusals >= _REFUSALS:
-            self._pace.pause(min(2.0 ** (self._refusals - _REFUSALS), _PAUSE_MOST))
-        self._tell(f"{error}; {_REMEDY}", node)
+            self._pace.pause(min(2.0 ** min(self._refusals - _REFUSALS, 16), _PAUSE_MOST))
+        text = f"{error}; {_REMEDY}"
+        if self._refused.get(node) != text:
+            LOGGER.warning("label refused", extra={"fields": {"node": node, "error": text}, "throttled": True})
+        self._refused[node] = text
         return _growing(last.attempts if last is not None else 0)
 
-    def _trouble(self, result: str, error: Exception, seconds: float) -> None:
+    def _pause(self, result: str, error: Exception, seconds: float) -> None:
         """Nothing is written for a while, longer each time it happens again."""
         self.writes[result] += 1
         own = min(_PAUSE_SECONDS * 2.0 ** min(self._troubles, 16), _PAUSE_MOST / 2)
         if not self._pace.paused:  # writes that were in flight together fail together
             self._troubles += 1
         self._pace.pause(min(max(seconds, own), _PAUSE_MOST))
-        self._tell(str(error) or type(error).__name__, None)
-
-    def _tell(self, text: str, node: str | None) -> None:
-        if self.problem != text:
-            fields = {"error": text} if node is None else {"node": node, "error": text}
-            LOGGER.warning("labels not written", extra={"fields": fields, "throttled": True})
-        self.problem = text
+        text = str(error) or type(error).__name__
+        if self._trouble != text:
+            LOGGER.warning("labels not written", extra={"fields": {"error": text}, "throttled": True})
+        self._trouble = text
 
     def _forget(self, behind: int) -> None:
         """Drop what is remembered of nodes that are gone, when there is more than there can be of those behind."""
         if len(self._memory) > 2 * behind + 1000:
             self._memory = {node: memory for node, memory in self._memory.items() if self._plans.uid(node)}
             self._short = {node: keys for node, keys in self._short.items() if self._plans.uid(node)}
+            self._refused = {node: text for node, text in self._refused.items() if self._plans.uid(node)}
 
 
 def _growing(times: int) -> float:
