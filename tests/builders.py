@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from webhook.admission.decision import Decision, Facts, Settings
 from webhook.inventory import nodeset
-from webhook.inventory.model import EMPTY, Artifact, Inventory, NodeRoom
+from webhook.inventory.model import EMPTY, Artifact, Inventory, NodeRoom, Taint
 from webhook.kube import Object, names, patch
 from webhook.kube.accelerator import Accelerators
 from webhook.kube.podsecurity import Level
@@ -140,6 +141,32 @@ def inventory(*artifacts: Artifact, nodes: int = 4, **fields: Any) -> Inventory:
         nodes=[NodeRoom(f"gpu-{index}", {GPU: (8, 2)}) for index in range(nodes)],
         artifacts=artifacts or (image(), model()),
         **fields,
+    )
+
+
+def fleet() -> Inventory:
+    """Eight nodes in three zones, of two kinds, some tainted; images and models on some, not all of them labelled.
+
+    The models: one of the tenant `default`, one of everyone and of `default` in different places, one that is known by
+    its label only, one whose size nobody knows.
+    """
+    zones = {"a": 0b00001111, "b": 0b00110000, "c": 0b11000000}
+    return Inventory(
+        id="fleet",
+        time=1_795_313_272.0,
+        nodes=[NodeRoom(f"gpu-{index}", {GPU: (8, index)} if index < 7 else {GPU: (1, 1)}) for index in range(8)],
+        artifacts=[
+            replace(image(nodes=(0, 1, 4, 6)), unlabelled=0b10),
+            model(nodes=(1, 2)),
+            model("s3://acme-models/qwen", nodes=(3,), tenant=""),
+            model("s3://acme-models/qwen", nodes=(0, 3)),
+            replace(model("file:///fsx/models/llama/", nodes=(0, 5)), name="", tenant="", bytes=0),
+            model("s3://acme-models/fixed/", nodes=(2, 6), size=0),
+            model("s3://acme-models/default/x/", nodes=(0, 7)),
+        ],
+        namespaces={"default": PRIVILEGED},
+        labels={"zone": zones, "cores": {"8": 0b1, "96": 0b11111110}, "gpu": {"h100": 0b01111111}},
+        taints=[Taint("gpu", "", "NoSchedule", 0b00111100), Taint("spot", "yes", "PreferNoSchedule", 0b1)],
     )
 
 

@@ -84,6 +84,11 @@ _REQUIREMENTS: tuple[Object, ...] = (
     {"key": "gpu", "operator": "Exists"},
     {"key": names.image_label(builders.CANONICAL_IMAGE), "operator": "In", "values": [names.NODE_LABEL_WARM]},
 )
+_TOLERATIONS: tuple[Object, ...] = (
+    {"key": "gpu", "operator": "Exists", "effect": "NoSchedule"},
+    {"key": "gpu", "operator": "Equal", "value": "no"},
+    {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
+)
 
 
 def optional(field: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -227,6 +232,7 @@ def sound_pods(draw: st.DrawFn, *, restricted: bool | None = None) -> Object:
             "affinity": draw(optional(affinities())),
             "nodeName": draw(st.sampled_from([_ABSENT] * 9 + ["gpu-1"])),
             "nodeSelector": draw(optional(st.just({"zone": "a"}))),
+            "tolerations": draw(optional(subset(_TOLERATIONS))),
             "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}} if clean else {},
             "futureField": draw(optional(st.just([{"name": "kept"}]))),
         }

@@ -118,6 +118,7 @@ spec:
 INVENTORIES = {
     "some nodes warm": builders.inventory(),
     "all nodes warm": builders.inventory(builders.image(nodes=range(4)), builders.model(nodes=range(4))),
+    "some nodes of a fleet": builders.fleet(),
     "empty": EMPTY,
 }
 LEVELS: dict[str, dict[str, str] | None] = {

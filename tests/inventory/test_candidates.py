@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import builders, strategies
+from tests import builders, scheduler, strategies
 from webhook.inventory import nodeset
 from webhook.inventory.candidates import Demand, demand_of, tolerates
 from webhook.inventory.model import Artifact, Inventory, NodeRoom, Taint
-from webhook.kube import Object, affinity, footprint, names
+from webhook.kube import Object, footprint, names
 
 GPU = "nvidia.com/gpu"
 OURS = names.image_label("docker.io/library/x:1")
@@ -54,43 +54,10 @@ def column_wise(rows: list[Object]) -> Inventory:
     )
 
 
-def tolerated(toleration: Object, taint: tuple[str, str, str]) -> bool:
-    """ToleratesTaint of k8s.io/api v0.36, line by line."""
-    key, value, effect = taint
-    if len(toleration.get("effect") or "") > 0 and toleration["effect"] != effect:
-        return False
-    if len(toleration.get("key") or "") > 0 and toleration["key"] != key:
-        return False
-    operator = toleration.get("operator") or ""
-    if operator in ("", "Equal"):
-        return (toleration.get("value") or "") == value
-    if operator == "Exists":
-        return True
-    if operator in ("Lt", "Gt"):
-        wanted = toleration.get("value") or ""
-        if any(text != str(int(text)) for text in (wanted, value) if text.isdigit()):
-            return False  # IsDecimalInteger takes no leading zeros
-        if not (wanted.isdigit() and value.isdigit()):
-            return False
-        return int(value) < int(wanted) if operator == "Lt" else int(value) > int(wanted)
-    return False
-
-
 def allowed(each: Object, pod: Object) -> bool:
-    """Whether the scheduler would let the pod run there, node by node."""
-    spec = pod["spec"]
-    labels = {key: value for key, value in each["labels"].items() if key != OTHER}
-    if labels.get(OURS) != "warm":
-        labels = {key: value for key, value in labels.items() if key != OURS}
-    if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
-        return False
-    if not affinity.selects(affinity.required_terms(pod), labels, each["name"]):
-        return False
-    return not any(
-        effect != "PreferNoSchedule"
-        and not any(tolerated(toleration, (key, value, effect)) for toleration in spec.get("tolerations") or [])
-        for key, value, effect in each["taints"]
-    )
+    # Of ours, nodes bear what artifacts say that they bear.
+    labels = {key: value for key, value in each["labels"].items() if key != OTHER and (key != OURS or value == "warm")}
+    return scheduler.allows(pod, each["name"], labels, each["taints"])
 
 
 ROWS = st.lists(
@@ -167,7 +134,7 @@ def test_columns_say_what_rows_say(
 @given(TOLERATIONS, TAINTS)
 def test_tolerations(tolerations: list[Object], taint: tuple[str, str, str]) -> None:
     for toleration in tolerations:
-        assert tolerates(toleration, *taint) == tolerated(toleration, taint)
+        assert tolerates(toleration, *taint) == scheduler.tolerates(toleration, taint)
 
 
 @given(strategies.sound_pods(), ROWS)
