@@ -29,7 +29,7 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,a
 """A node's status is large, and of no use in the answer."""
 
 _LABELS = ".metadata.labels."
-_MANAGER = re.compile(r'conflict with "(.*?)"')
+_MANAGER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
 
 class Unwritten(Exception):
@@ -138,7 +138,7 @@ def _unwritten(failure: ApiFailure) -> Unwritten:
 
 def _manager(message: str) -> str:
     found = _MANAGER.search(message)
-    return found[1] if found else "another manager"
+    return re.sub(r"\\(.)", r"\1", found[1]) if found else "another manager"
 
 
 def _another_node(failure: ApiFailure) -> bool:
