@@ -1,7 +1,7 @@
 """What the controller's fold costs as a cluster grows: first lists, heartbeats, one more inventory, memory.
 
-No API server and no HTTP: nodes of 50 images and 30 labels go in as bytes, as they would come from the wire. The time of
-msgspec's decode stands beside, since whoever watches pays that too.
+No API server and no HTTP: nodes of 50 images and 30 labels go in as bytes, as they would come from the wire. Seconds are
+CPU seconds, since neighbours' load does not count. msgspec's decode stands beside: whoever watches pays that too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 from tests.bench import report
 from webhook.inventory import snapshot
 from webhook.inventory.cluster import Cluster
-from webhook.inventory.objects import Namespace, Node, Pod
+from webhook.inventory.objects import Namespace, Node, Pod, Resource
 from webhook.kube import names
 
 SIZES = ((1_000, 4_000), (5_000, 20_000), (15_000, 60_000))
@@ -88,7 +88,12 @@ def pod(number: int, nodes: int) -> bytes:
         "image": "warmpod:1",
         "state": {"terminated": {"message": json.dumps(words), "finishedAt": "2026-01-01T00:00:00Z"}},
     }
-    app = {"name": "app", "image": ran[1], "imageID": ran[0], "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}
+    app = {
+        "name": "app",
+        "image": ran[1],
+        "imageID": ran[0],
+        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+    }
     limits = {"nvidia.com/gpu": "1"} if number % 4 == 0 else {}
     return json.dumps(
         {
@@ -114,9 +119,9 @@ def resident() -> float:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def measure(nodes: int, pods: int) -> report.Row:
@@ -124,20 +129,22 @@ def measure(nodes: int, pods: int) -> report.Row:
     before = resident()
     cluster = Cluster()
     # Made beforehand in blocks, so that neither making them nor keeping them all is in the figures.
-    decode_seconds = list_seconds = 0.0
-    for resource, make, count, decoder in (
+    decode_seconds = 0.0
+    listing: dict[Resource, float] = {"nodes": 0.0, "pods": 0.0}
+    makers: tuple[tuple[Resource, Callable[[int], bytes], int, msgspec.json.Decoder[Any]], ...] = (
         ("nodes", node, nodes, _nodes),
         ("pods", lambda number: pod(number, nodes), pods, _pods),
-    ):
+    )
+    for resource, make, count, decoder in makers:
         for start in range(0, count, 1000):
             lines = [make(number) for number in range(start, min(start + 1000, count))]
             for each in lines:
-                started = time.perf_counter()
+                started = time.process_time()
                 found: Any = decoder.decode(each)
-                decode_seconds += time.perf_counter() - started
-                started = time.perf_counter()
-                cluster.put(resource, found, 1.0)  # type: ignore[arg-type]  # one of the two names above
-                list_seconds += time.perf_counter() - started
+                decode_seconds += time.process_time() - started
+                started = time.process_time()
+                cluster.put(resource, found, 1.0)
+                listing[resource] += time.process_time() - started
     cluster.replace("namespaces", [msgspec.convert({"metadata": {"name": "team"}}, Namespace)], 1.0)
     first_seconds = seconds(lambda: cluster.inventory(2.0))
     first = cluster.inventory(2.0)
@@ -146,7 +153,12 @@ def measure(nodes: int, pods: int) -> report.Row:
     # Heartbeats: the same node with another resourceVersion and time.
     beats = [_nodes.decode(node(number % nodes, beat=7)) for number in range(2000)]
     version = cluster.version
-    beat = seconds(lambda: [cluster.put("nodes", each, 3.0) for each in beats]) / len(beats)
+
+    def beat_all() -> None:
+        for each in beats:
+            cluster.put("nodes", each, 3.0)
+
+    beat = seconds(beat_all) / len(beats)
     assert cluster.version == version, "a heartbeat changed something"
     # A hundred pods come and take a GPU each: only rooms change.
     for number in range(100):
@@ -166,7 +178,8 @@ def measure(nodes: int, pods: int) -> report.Row:
         "nodes": nodes,
         "pods": pods,
         "decode s": decode_seconds,
-        "fold s": list_seconds,
+        "nodes s": listing["nodes"],
+        "pods s": listing["pods"],
         "first s": first_seconds,
         "MB": megabytes,
         "snapshot MB": len(content) / 1e6,
@@ -187,7 +200,7 @@ def main() -> None:
         rows.append(measure(nodes, pods))
     last = rows[-1]
     verdicts = [
-        report.Verdict("15,000 nodes x 50 images indexed", last["fold s"] + last["first s"], INDEX_TARGET, "s"),
+        report.Verdict("15,000 nodes x 50 images indexed", last["nodes s"] + last["first s"], INDEX_TARGET, "s"),
         report.Verdict("memory of it", last["MB"], MEMORY_TARGET, "MB"),
         report.Verdict(
             f"{BEATS_PER_SECOND} heartbeats a second at 5,000 nodes",
@@ -196,7 +209,10 @@ def main() -> None:
             "% of a core",
         ),
         report.Verdict(
-            "an inventory of other rooms, against the first", last["rooms ms"] / 1e3 / last["first s"], REUSE_TARGET, "x"
+            "an inventory of other rooms, against the first",
+            last["rooms ms"] / 1e3 / last["first s"],
+            REUSE_TARGET,
+            "x",
         ),
     ]
     report.show(report.Report("fold", [report.Table("as the cluster grows", rows)], verdicts), asked.output)

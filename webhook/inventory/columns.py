@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -37,12 +38,30 @@ class Columns(Generic[K]):
             self._masks[key] = self._masks.get(key, 0) | bit
             self.touched.add(key)
 
+    def insert(self, index: int, keys: Iterable[K]) -> None:
+        """A node with these keys comes in at this index: those from there on move up by one."""
+        low = (1 << index) - 1
+        for key, mask in self._masks.items():
+            if mask > low:
+                self._masks[key] = mask >> index << index + 1 | mask & low
+                self.touched.add(key)
+        self.move(index, (), keys)
+
+    def delete(self, index: int, keys: Iterable[K]) -> None:
+        """The node of this index, with these keys, goes: those after it move down by one."""
+        self.move(index, keys, ())
+        low = (1 << index) - 1
+        for key, mask in self._masks.items():
+            if mask > low:
+                self._masks[key] = mask >> index + 1 << index | mask & low
+                self.touched.add(key)
+
     def rebuild(self, rows: Sequence[Iterable[K]]) -> None:
         """The nodes are others, or many have other keys: `rows` are the keys of each, by index."""
-        indexes: dict[K, list[int]] = {}
+        indexes: defaultdict[K, list[int]] = defaultdict(list)
         for index, row in enumerate(rows):
             for key in row:
-                indexes.setdefault(key, []).append(index)
+                indexes[key].append(index)
         masks = {key: nodeset.mask(nodes) for key, nodes in indexes.items()}
         self.touched.update(key for key in self._masks.keys() | masks.keys() if self._masks.get(key) != masks.get(key))
         self._masks = masks

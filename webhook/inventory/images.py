@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from weakref import WeakValueDictionary
 
+from webhook.inventory.plan import Holding
 from webhook.kube import image, names
 
 LARGEST = 2**53
@@ -43,15 +44,18 @@ class ImageName:
 class ListedImage:
     """One image as nodes list it: with at most five names, digests first, tags where there is room.
 
-    `names` are canonical: a tag and a digest first, so that of an image of many names these two come by a label first.
-    `digests` are those of its names, without the repository.
+    `names` are canonical; `held` is what a node holds by listing it, made once for all nodes: a tag and a digest first,
+    so that of an image of many names these two come by a label first. `digests` are without the repository.
     """
 
-    __slots__ = ("__weakref__", "digests", "listed_by", "names", "size")
+    __slots__ = ("__weakref__", "digests", "held", "listed_by", "names", "size")
 
     def __init__(self, names: tuple[ImageName, ...], size: int) -> None:
         self.names = names
         self.size = size
+        self.held = tuple(
+            Holding(name.label, "image", name.name, "", size, place // 2) for place, name in enumerate(names)
+        )
         self.digests = frozenset(name.digest for name in names if name.digest)
         self.listed_by = 0
 

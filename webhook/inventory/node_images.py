@@ -13,6 +13,7 @@ import msgspec
 
 from webhook.inventory.images import LARGEST, ImageName, ImageReference, Images, ListedImage
 from webhook.inventory.objects import ContainerImage
+from webhook.inventory.plan import Holding
 
 
 class Listing(NamedTuple):
@@ -35,13 +36,6 @@ class Use(NamedTuple):
     reference: ImageReference
     running: bool
     started: float
-
-
-class HeldImage(NamedTuple):
-    """What a node holds under one name. `tier` 0 are the first tag and the first digest of an image."""
-
-    bytes: int
-    tier: int
 
 
 _images = msgspec.json.Decoder(list[ContainerImage] | None)
@@ -72,25 +66,26 @@ def listing(raw: bytes | msgspec.Raw, images: Images, *, most: int, least: int) 
 
 def held(
     listing: Listing, uses: Iterable[Use], former: Mapping[ImageReference, Use], *, least: int
-) -> dict[ImageName, HeldImage]:
-    """What the node holds of `least` bytes or more, by name.
+) -> dict[str, Holding]:
+    """What the node holds of `least` bytes or more, by label.
 
     `uses` are those of the pods on the node, `former` those of pods that went so lately that the kubelet's garbage
     collection leaves their images alone. A tag stands for the digest that most recently ran by it here; where none
     did, or nobody says which, for what the list gives it.
     """
-    found: dict[ImageName, HeldImage] = {}
+    listed: dict[str, Holding] = {}
     sizes: dict[str, int] = {}
     for image in listing.images:
-        for place, name in enumerate(image.names):
-            _raise(found, name, image.size, place // 2)
+        for holding in image.held:
+            if listed.setdefault(holding.label, holding) is not holding:
+                _raise(listed, holding)
         for digest in image.digests:
             sizes[digest] = max(image.size, sizes.get(digest, 0))
-    known: dict[ImageName, int] = {name: each.bytes for name, each in found.items()}
+    found = dict(listed)
     latest: dict[ImageName, tuple[float, str]] = {}
     present: list[tuple[ImageReference, int]] = []
     for use in (*uses, *former.values()):
-        size = _size(use, sizes, known, listing.reach)
+        size = _size(use, sizes, listed, listing.reach)
         if size is not None:
             present.append((use.reference, size))
         elif use.reference in former:
@@ -99,21 +94,23 @@ def held(
             ran = (use.started, use.reference.digest)
             for tag in use.reference.tags:
                 latest[tag] = max(ran, latest.get(tag, ran))
+    here: dict[str, int] = {}
     for reference, size in present:
-        for name in reference.names:
-            if name.digest or name not in latest:
-                _raise(found, name, size, 0)
-    here = {reference.digest: size for reference, size in sorted(present, key=_by_size)}
+        here[reference.digest] = max(size, here.get(reference.digest, 0))
+        if size >= least:
+            for name in reference.names:
+                if name.digest or name not in latest:
+                    _raise(found, _holding(name, size, listed))
     for tag, (_, digest) in latest.items():
         size = here.get(digest)
-        if size is not None:
-            found[tag] = HeldImage(size, 0)
+        if size is not None and size >= least:
+            found[tag.label] = _holding(tag, size, listed)
         else:
-            found.pop(tag, None)
-    return {name: image for name, image in found.items() if image.bytes >= least}
+            found.pop(tag.label, None)
+    return found
 
 
-def _size(use: Use, sizes: Mapping[str, int], known: Mapping[ImageName, int], reach: int) -> int | None:
+def _size(use: Use, sizes: Mapping[str, int], listed: Mapping[str, Holding], reach: int) -> int | None:
     """The bytes of the image that a container ran, None when it is not on the node any more."""
     reference = use.reference
     if reference.digest in sizes:
@@ -121,20 +118,27 @@ def _size(use: Use, sizes: Mapping[str, int], known: Mapping[ImageName, int], re
     if use.running:
         return reference.size
     if not reference.digest:
-        listed = [known[name] for name in reference.names if name in known]
-        if listed:
-            return max(listed)
+        known = [listed[name.label].bytes for name in reference.names if name.label in listed]
+        if known:
+            return max(known)
     # Not listed: gone when the list would have it.
     return reference.size if reference.size <= reach else None
 
 
-def _by_size(item: tuple[ImageReference, int]) -> int:
-    return item[1]
+def _holding(name: ImageName, size: int, listed: Mapping[str, Holding]) -> Holding:
+    """One that all nodes share, where the list has it with this size."""
+    known = listed.get(name.label)
+    if known is not None and known.bytes == size and not known.tier:
+        return known
+    return Holding(name.label, "image", name.name, "", size)
 
 
-def _raise(found: dict[ImageName, HeldImage], name: ImageName, size: int, tier: int) -> None:
-    before = found.get(name, HeldImage(size, tier))
-    found[name] = HeldImage(max(size, before.bytes), min(tier, before.tier))
+def _raise(found: dict[str, Holding], holding: Holding) -> None:
+    """Of two the larger counts, and the lower tier."""
+    before = found.setdefault(holding.label, holding)
+    if before is not holding and (before.bytes < holding.bytes or before.tier > holding.tier):
+        size, tier = max(before.bytes, holding.bytes), min(before.tier, holding.tier)
+        found[holding.label] = before._replace(bytes=size, tier=tier)
 
 
 def _read(raw: msgspec.Raw) -> ContainerImage | None:

@@ -98,11 +98,7 @@ class NodeState:
         if self.room is None or self.room.accelerators != accelerators:
             self.room = NodeRoom(self.name, accelerators)
         former = {reference: each.use for reference, each in self.former.items()}
-        found = node_images.held(self.listing, self.uses(), former, least=least)
-        holdings = {
-            name.label: Holding(name.label, "image", name.name, "", image.bytes, image.tier)
-            for name, image in found.items()
-        }
+        holdings = node_images.held(self.listing, self.uses(), former, least=least)
         for model in self._models(models):
             before = holdings.get(model.label)
             if before is None or before.bytes < model.bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,8 +14,10 @@ from webhook.inventory.model import Artifact, Inventory, NodeRoom, Taint
 from webhook.inventory.nodes import Taint as NodeTaint
 from webhook.inventory.plan import Holding
 
-# Above this share of nodes that changed, all sets are made anew: to change one bit of a set copies it.
-_MANY = 8
+# To change one node in a set copies the set, and all sets when a node comes or goes: beyond so many of these, or one
+# in so many of those, they are made anew.
+FEW = 8
+MANY = 8
 
 
 class Row(NamedTuple):
@@ -42,7 +45,6 @@ class Stock:
     def __init__(self) -> None:
         self._rows: dict[str, _Known] = {}
         self._order: list[str] = []
-        self._index: dict[str, int] = {}
         self._rooms: list[NodeRoom] = []
         self._held: Columns[str] = Columns()
         self._missing: Columns[str] = Columns()
@@ -66,25 +68,23 @@ class Stock:
 
     def update(self, changed: Mapping[str, Row | None]) -> None:
         """Take in the rows of nodes that changed; None for one that is no accelerator node any more."""
-        moves: list[tuple[str, Row, Row]] = []
-        is_same_nodes = True
+        moves: list[tuple[str, Row | None, Row | None]] = []
+        others = 0
         for name, row in changed.items():
-            before = self._rows.get(name)
-            if before is not None and before.row == row:
+            known = self._rows.get(name)
+            before = known.row if known else None
+            if before == row:
                 continue
-            self._count(before.row if before else None, row)
+            self._count(before, row)
             if row is None:
-                is_same_nodes = is_same_nodes and before is None
-                self._rows.pop(name, None)
-                continue
-            self._rows[name] = _Known(row, _print_of(row, before))
-            if before is None:
-                is_same_nodes = False
+                del self._rows[name]
             else:
-                moves.append((name, before.row, row))
-        if is_same_nodes and len(moves) <= max(16, len(self._rows) // _MANY):
-            for name, before_row, now_row in moves:
-                self._move(self._index[name], before_row, now_row)
+                self._rows[name] = _Known(row, _print_of(row, known))
+            others += before is None or row is None
+            moves.append((name, before, row))
+        if others <= FEW and len(moves) <= max(FEW, len(self._rows) // MANY):
+            for name, before, row in moves:
+                self._move(name, before, row)
         else:
             self._rebuild()
         self._view_labels()
@@ -115,20 +115,35 @@ class Stock:
             taints=self._taint_view,
         )
 
-    def _move(self, index: int, before: Row, now: Row) -> None:
-        self._rooms[index] = now.room
-        if before.held != now.held:
-            self._held.move(index, before.held, now.held)
-        if before.missing != now.missing:
-            self._missing.move(index, before.missing, now.missing)
-        if before.labels is not now.labels:
-            self._labels.move(index, before.labels.items(), now.labels.items())
-        if before.taints != now.taints:
-            self._taints.move(index, before.taints, now.taints)
+    def _move(self, name: str, before: Row | None, now: Row | None) -> None:
+        index = bisect_left(self._order, name)
+        if now is None:
+            assert before is not None
+            del self._order[index], self._rooms[index]
+            for column, keys in self._columns(before):
+                column.delete(index, keys)
+        elif before is None:
+            self._order.insert(index, name)
+            self._rooms.insert(index, now.room)
+            for column, keys in self._columns(now):
+                column.insert(index, keys)
+        else:
+            self._rooms[index] = now.room
+            for (column, had), (_, has) in zip(self._columns(before), self._columns(now), strict=True):
+                if had != has:
+                    column.move(index, had, has)
+
+    def _columns(self, row: Row) -> tuple[tuple[Columns[Any], Collection[Any]], ...]:
+        """What of a row belongs in which column."""
+        return (
+            (self._held, row.held.keys()),
+            (self._missing, row.missing),
+            (self._labels, row.labels.items()),
+            (self._taints, row.taints),
+        )
 
     def _rebuild(self) -> None:
         self._order = sorted(self._rows)
-        self._index = {name: index for index, name in enumerate(self._order)}
         rows = [self._rows[name].row for name in self._order]
         self._rooms = [row.room for row in rows]
         self._held.rebuild([row.held for row in rows])
