@@ -1,6 +1,7 @@
-"""A server that speaks, over real TCP, the few calls by which the controller writes: a Lease, and labels of nodes.
+"""A server that speaks, over real TCP, the calls that the controller makes: a Lease, labels of nodes, lists, watches.
 
-Server-side apply and optimistic concurrency as in https://kubernetes.io/docs/reference/using-api/.
+Server-side apply and optimistic concurrency as in https://kubernetes.io/docs/reference/using-api/. Lists come in pages
+of all, watches bring nodes only, and streaming lists and dynamic resource allocation are not served.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from webhook.kube import names
 from webhook.sources.kube_api import KubeApi
@@ -46,11 +48,13 @@ HTML = Answer(200, b"<html>Please log in</html>", content_type="text/html")
 
 @dataclass
 class Node:
-    """A node's labels, and who manages which of them."""
+    """A node: its labels, who manages which of them, and the names of its images, which are of 10 GiB each."""
 
     uid: str
     labels: dict[str, str] = field(default_factory=dict)
     managers: dict[str, str] = field(default_factory=dict)
+    images: list[str] = field(default_factory=list)
+    changed: int = 0
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Seen:
 
     method: str
     path: str
+    query: dict[str, str]
     at: float
     body: Any
 
@@ -78,7 +83,7 @@ class KubeServer:
         self.busy = 0
         self.most_busy = 0
         self.slow = 0.0
-        self._version = 0
+        self._version = 1
         self._port = 0
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
@@ -109,12 +114,18 @@ class KubeServer:
     def label(self, node: str, key: str, value: str | None, manager: str = "kubectl-label") -> None:
         """Set or take away a label as an update by `manager` does."""
         found = self.nodes[node]
+        self.touch(node)
         found.managers.pop(key, None)
         if value is None:
             found.labels.pop(key, None)
         else:
             found.labels[key] = value
             found.managers[key] = manager
+
+    def touch(self, node: str) -> None:
+        """Let the watches tell of a node."""
+        self._version += 1
+        self.nodes[node].changed = self._version
 
     def patches(self) -> list[Seen]:
         return [one for one in self.seen if one.method == "PATCH"]
@@ -163,9 +174,10 @@ class KubeServer:
                 method, target, _ = first.split(" ")
                 headers = {key.lower(): value for key, _, value in (one.partition(": ") for one in rest if one)}
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
-                path = target.partition("?")[0]
+                parts = urlsplit(target)
                 now = asyncio.get_running_loop().time()
-                self.seen.append(Seen(method, path, now, json.loads(body) if body else None))
+                document = json.loads(body) if body else None
+                self.seen.append(Seen(method, parts.path, dict(parse_qsl(parts.query)), now, document))
                 if not await self._respond(self.seen[-1], writer):
                     writer.transport.abort()
                     return
@@ -182,6 +194,9 @@ class KubeServer:
             if fault.what == "lost":
                 self._do(seen)
             return False
+        if "watch" in seen.query and "sendInitialEvents" not in seen.query:
+            await self._watch(seen, writer)
+            return False
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)
         try:
@@ -192,8 +207,16 @@ class KubeServer:
         return True
 
     def _do(self, seen: Seen) -> Answer:
-        if seen.path.startswith("/api/v1/nodes"):
-            return self._list() if seen.method == "GET" else self._patch(seen.path.rpartition("/")[2], seen.body)
+        if "sendInitialEvents" in seen.query:
+            return _status(400, "Invalid", "sendInitialEvents is forbidden for watch")
+        if seen.method == "PATCH":
+            return self._patch(seen.path.rpartition("/")[2], seen.body)
+        if seen.path.startswith("/api/v1/"):
+            nodes = self.nodes if seen.path.endswith("/nodes") else ()
+            items = [self._document(name) for name in nodes]
+            return _object({"metadata": {"resourceVersion": self.version}, "items": items})
+        if seen.path.startswith("/apis/resource.k8s.io"):
+            return Answer(404, b"404 page not found", content_type="text/plain")
         if not self.namespace_exists and seen.method == "POST":
             return _status(404, "NotFound", f'namespaces "{NAMESPACE}" not found')
         if seen.method == "POST":
@@ -210,9 +233,35 @@ class KubeServer:
             self.put_lease(seen.body["spec"])
         return _object(self.lease)
 
-    def _list(self) -> Answer:
-        items = [{"metadata": {"name": name, "uid": one.uid, "labels": one.labels}} for name, one in self.nodes.items()]
-        return _object({"kind": "NodeList", "metadata": {"resourceVersion": self.version}, "items": items})
+    async def _watch(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        last = int(seen.query["resourceVersion"])
+        while True:
+            if seen.path != "/api/v1/nodes":
+                await asyncio.sleep(3600)
+            for name, node in sorted(self.nodes.items(), key=lambda item: item[1].changed):
+                if node.changed > last:
+                    last = node.changed
+                    line = json.dumps({"type": "MODIFIED", "object": self._document(name)}).encode() + b"\n"
+                    writer.write(b"%x\r\n%s\r\n" % (len(line), line))
+            await asyncio.sleep(0.02)
+
+    def _document(self, name: str) -> Object:
+        node = self.nodes[name]
+        return {
+            "metadata": {
+                "name": name,
+                "uid": node.uid,
+                "labels": node.labels,
+                "resourceVersion": str(node.changed or 1),
+            },
+            "status": {
+                "allocatable": {"nvidia.com/gpu": "8"},
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "images": [{"names": [image], "sizeBytes": 10 * 2**30} for image in node.images],
+                "nodeInfo": {"bootID": "boot"},
+            },
+        }
 
     def _patch(self, name: str, body: Object) -> Answer:
         node = self.nodes.get(name)
@@ -245,6 +294,7 @@ class KubeServer:
         for key, value in wanted.items():
             node.labels[key] = value
             node.managers.setdefault(key, names.FIELD_MANAGER)
+        self.touch(name)
         return self._node(name)
 
     def _node(self, name: str) -> Answer:

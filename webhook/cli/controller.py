@@ -135,6 +135,7 @@ def command(
 
 
 def _clean(access: Access, per_second: float) -> None:
+    from webhook.cli.render import count
     from webhook.controller.cleanup import clean
 
     done = clean(access, per_second, lambda text: say("note", text))
@@ -142,6 +143,6 @@ def _clean(access: Access, per_second: float) -> None:
     if done.failed:
         shown = "".join(f"\n  {node}: {why}" for node, why in done.failed[:_FAILURES_SHOWN])
         raise CouldNotRun(
-            f"{len(done.failed)} nodes still have labels:{shown}",
+            f"{count(len(done.failed), 'node')} could not be cleaned:{shown}",
             hint="mend what is said there and run it again; what is done stays done",
         )

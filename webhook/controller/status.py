@@ -109,7 +109,7 @@ class Status:
         if self.election is None or self.labeller is None:
             return [Check("labels", passes=True, detail="not written by this one (--no-labels)", required=False)]
         election, labeller = self.election, self.labeller
-        who = f"this one ({election.identity})" if election.leading else election.holder or "nobody"
+        who = f"this one ({election.identity})" if election.leading else election.holder or "nobody yet"
         leader = f"{who}; {election.problem}" if election.problem else who
         checks = [Check("leader", election.problem is None, leader, required=False)]
         behind = len(self.cluster.behind())
