@@ -273,17 +273,25 @@ def test_a_value_that_a_user_gave_is_not_fought_over(calm: Sandbox) -> None:
     pods.eventually(lambda: labels.is_labelled(calm, "gpu-2", key), "label that the user no longer claims")
 
 
+def holds_base(box: Sandbox, node: str) -> bool:
+    return node in labels.holders(box, lambda stock: stock.image(BASE))
+
+
 def test_a_cordoned_node_is_not_warm_until_it_is_uncordoned(calm: Sandbox) -> None:
-    key = names.image_label(BASE)
+    """Its labels stay, for they say what it holds, and what it holds would be forgotten with them."""
+    before = labels.found(calm)["gpu-1"]
     calm.kubectl("cordon", "gpu-1")
-    pods.eventually(lambda: labels.is_labelled(calm, "gpu-1", key, None), "end of the label")
-    pods.eventually(lambda: "gpu-1" not in labels.holders(calm, lambda stock: stock.image(BASE)), "end in the snapshot")
-    calm.kubectl("uncordon", "gpu-1")
-    pods.eventually(lambda: labels.is_labelled(calm, "gpu-1", key), "label")
+    try:
+        pods.eventually(lambda: not holds_base(calm, "gpu-1"), "end in the snapshot")
+        written = labels.writes(calm)
+    finally:
+        calm.kubectl("uncordon", "gpu-1")
+    pods.eventually(lambda: holds_base(calm, "gpu-1"), "return to the snapshot")
+    assert labels.found(calm)["gpu-1"] == before
+    assert labels.writes(calm) == written
 
 
 def test_a_node_that_is_not_ready_is_not_warm_until_it_is(calm: Sandbox) -> None:
-    key = names.image_label(BASE)
     kwok = next(each for each in calm.processes if each.name == "kwok")
     path = "/api/v1/nodes/gpu-1"
     conditions = calm.api.call("GET", path)["status"]["conditions"]
@@ -292,14 +300,16 @@ def test_a_node_that_is_not_ready_is_not_warm_until_it_is(calm: Sandbox) -> None
         changed = [{**each, "status": status} if each["type"] == "Ready" else each for each in conditions]
         calm.api.patch(f"{path}/status", {"status": {"conditions": changed}})
 
+    before = labels.found(calm)["gpu-1"]
     kwok.send(signal.SIGSTOP)  # it would make the node ready at once
     try:
         say("False")
-        pods.eventually(lambda: labels.is_labelled(calm, "gpu-1", key, None), "end of the label")
+        pods.eventually(lambda: not holds_base(calm, "gpu-1"), "end in the snapshot")
         say("True")
-        pods.eventually(lambda: labels.is_labelled(calm, "gpu-1", key), "label")
+        pods.eventually(lambda: holds_base(calm, "gpu-1"), "return to the snapshot")
     finally:
         kwok.send(signal.SIGCONT)
+    assert labels.found(calm)["gpu-1"] == before
 
 
 def test_a_node_made_again_has_forgotten_its_models(calm: Sandbox) -> None:
@@ -311,6 +321,7 @@ def test_a_node_made_again_has_forgotten_its_models(calm: Sandbox) -> None:
     calm.make_node(PretendNode("gpu-5", images={BASE: 3 * GIB}))
     pods.eventually(lambda: labels.is_labelled(calm, "gpu-5", names.image_label(BASE)), "image's label")
     assert labels.is_labelled(calm, "gpu-5", label, None)
+    delete(calm, "on-the-first")
 
 
 def test_the_leader_dies_and_a_standby_takes_over(calm: Sandbox) -> None:

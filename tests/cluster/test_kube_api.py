@@ -102,6 +102,7 @@ def test_mirror_is_what_kubectl_sees(plain: Sandbox, resource: Resource, streami
             await asyncio.to_thread(plain.kubectl, "delete", "pod", run_of, "--now")
             await asyncio.to_thread(plain.kubectl, "delete", "node", run_of)
             await asyncio.to_thread(plain.kubectl, "delete", "ns", run_of, "--wait=false")
+            await one.until(lambda: run_of not in {name.rpartition("/")[2] for name in one.mirror.objects})
             await same_as_kubectl(plain, one, resource)
             assert one.stats.problem is None
             assert one.stats.lists == 1
