@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from webhook.cli.cluster import accelerator_options, cluster_options, in_bytes
+from webhook.cli.cluster import accelerator_options, cluster_options, finite, in_bytes
 from webhook.cli.errors import CouldNotRun, say
 from webhook.cli.options import option
 
@@ -38,6 +38,7 @@ _FAILURES_SHOWN = 10
 @option(
     "--label-writes-per-second",
     type=click.FloatRange(min=0, min_open=True, max=1000),
+    callback=finite,
     default=25.0,
     help="Nodes labelled in a second, at most.",
 )
@@ -50,6 +51,7 @@ _FAILURES_SHOWN = 10
 @option(
     "--image-gc-min-age",
     type=click.FloatRange(min=0),
+    callback=finite,
     default=120.0,
     help="The kubelets' imageMinimumGCAge in seconds.",
 )
