@@ -1,7 +1,7 @@
 """What the controller's fold costs as a cluster grows: first lists, heartbeats, one more inventory, memory.
 
-No API server and no HTTP: nodes of 50 images and 30 labels go in as bytes, as they would come from the wire. Seconds are
-CPU seconds, since neighbours' load does not count. msgspec's decode stands beside: whoever watches pays that too.
+No API server and no HTTP: nodes of 50 images and 30 labels go in as bytes, as they would come from the wire. Seconds
+are CPU seconds, since neighbours' load does not count. msgspec's decode stands beside: whoever watches pays that too.
 """
 
 from __future__ import annotations

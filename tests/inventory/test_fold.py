@@ -17,7 +17,7 @@ from webhook.inventory.objects import Pod, PodStatus, Resource, Watched
 
 NODES = ("a", "b", "c")
 IMAGES = [image(f"docker.io/x/{name}:1", size * GIB, of=f"{name}{size}") for name in "uvw" for size in (1, 2, 3)]
-SOURCES = ("s3://b/one/", "s3://b/two/", "s3://b/three/")
+SOURCES = ("s3://b/one/", "s3://b/two/")
 RULES = Rules(max_images=3, max_labels=7, cluster_cache_namespaces=("shared",))
 END = EPOCH + 80_000.0
 RESOURCES: tuple[Resource, ...] = (
@@ -62,7 +62,7 @@ def _tombs(reports: dict[str, list[Any]]) -> Iterable[Watched]:
 
 
 MODELS = st.lists(
-    st.tuples(st.sampled_from(SOURCES), st.sampled_from(["team", "shared", "", "evil"]), st.sampled_from("vw")),
+    st.tuples(st.sampled_from(SOURCES), st.sampled_from(["team", "team", "", "evil"]), st.sampled_from("vw")),
     max_size=2,
     unique_by=lambda model: model[:2],
 )
@@ -96,7 +96,7 @@ POD = st.fixed_dictionaries(
     {
         "name": st.sampled_from("pq"),
         "node": st.sampled_from(NODES),
-        "namespace": st.sampled_from(["team", "shared", "evil"]),
+        "namespace": st.sampled_from(["team", "team", "shared", "evil"]),
         "containers": st.lists(CONTAINER, max_size=1),
         "reports": st.lists(REPORT, max_size=1),
         "gpus": st.integers(0, 3),
@@ -118,7 +118,7 @@ EVENT: st.SearchStrategy[Event] = st.one_of(
     st.tuples(st.just("claim"), st.tuples(ANY_NODE, st.integers(0, 2))),
     st.tuples(st.just("remove claim"), ANY_NODE),
 )
-EVENTS = st.lists(EVENT, min_size=1, max_size=20)
+EVENTS = st.lists(EVENT, min_size=6, max_size=24)
 
 
 def play(events: Sequence[Event], cluster: Cluster, check: Callable[[], None] = lambda: None) -> World:

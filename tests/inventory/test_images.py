@@ -207,6 +207,25 @@ class TestATagThatMoved:
         assert warm(found, VLLM) == ["a"]
         assert warm(found, self.OLD) == ["a", "b"]
 
+    def test_a_pod_that_went_and_whose_image_went_has_no_say(self) -> None:
+        over = pod("early", node="a", containers=[ran(VLLM, of="old", at=100, running=False)])
+        found = cluster(
+            node("a", images=full(image(VLLM, 10 * GIB, of="new"), smallest=9 * GIB)),
+            node("b", images=[{"names": [self.OLD], "sizeBytes": 12 * GIB}]),
+            over,
+            max_images=5,
+        )
+        assert warm(found, VLLM) == []
+        found.remove("pods", over, EPOCH)
+        assert warm(found, VLLM) == ["a"]
+
+
+def test_an_artifact_has_the_largest_size_that_a_node_gives_it() -> None:
+    found = cluster(node("a", images=[image(VLLM, 2 * GIB)]), node("b", images=[image(VLLM, 3 * GIB)]))
+    assert size(found, VLLM) == 3 * GIB
+    found.put("nodes", node("b", images=[image(VLLM, GIB)]), EPOCH)
+    assert size(found, VLLM) == 2 * GIB
+
 
 def test_a_tag_that_the_list_had_no_room_for_is_held_where_it_ran() -> None:
     digests = [f"docker.io/mirror{n}/vllm@{digest(VLLM)}" for n in range(5)]

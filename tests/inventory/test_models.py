@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.inventory.api import EPOCH, GIB, held, image, node, pod, said
 from webhook.inventory.cluster import Cluster, Rules
 from webhook.inventory.model import Inventory
-from webhook.inventory.node_models import MOST_FACTS
+from webhook.inventory.node_models import MOST_FACTS, NodeModels
+from webhook.inventory.report import Report, read
 from webhook.kube import names
 
 LLAMA, QWEN = "s3://models/llama/", "s3://models/qwen/"
@@ -101,6 +104,16 @@ class TestTheLatestReport:
         found = cluster(node(), *(pod(name, reports=[reports[name]]) for name in order))
         assert (warm(found, LLAMA), warm(found, QWEN)) == ([], ["n"])
 
+    def test_of_each_model_wins_too(self) -> None:
+        found = cluster(node())
+        found.put("pods", pod("late", reports=[said(20, (QWEN,), evicted=[(LLAMA, "team")], omitted=1)]), EPOCH)
+        found.put("pods", pod("early", reports=[said(10, (LLAMA,), omitted=1)]), EPOCH)
+        assert warm(found, LLAMA) == []
+
+    def test_of_the_same_second_tells_what_is_there_by_its_name(self) -> None:
+        found = cluster(node(), pod("a", reports=[said(10, (LLAMA,))]), pod("b", reports=[said(10, (LLAMA,), (QWEN,))]))
+        assert warm(found, LLAMA) == warm(found, QWEN) == ["n"]
+
     def test_tells_nothing_of_what_it_omitted(self) -> None:
         found = cluster(
             node(), pod("a", reports=[said(10, (LLAMA,))]), pod("b", reports=[said(20, (QWEN,), omitted=1)])
@@ -146,6 +159,21 @@ class TestVersions:
         found.put("pods", pod("c", node="a", reports=[said(30, (LLAMA, "team", "v2"))]), EPOCH)
         assert warm(found, LLAMA) == ["a", "b"]
 
+    def test_count_from_when_they_are_heard_of(self) -> None:
+        found = cluster(node("a"), node("b"), pod("a", node="a", reports=[said(10, (LLAMA, "team", "v1"))]))
+        assert warm(found, LLAMA) == ["a"]
+        found.put("nodes", labelled(found, "a"), EPOCH)
+        found.put("pods", pod("b", node="b", reports=[said(20, (LLAMA, "team", "v2"))]), EPOCH)
+        assert warm(found, LLAMA) == ["b"], "though node a bears the label of it"
+        assert found.behind() == ["b", "a"]
+
+    def test_of_earlier_reports_that_come_late_are_not_the_latest(self) -> None:
+        found = cluster(node("a"), node("b"), pod("b", node="b", reports=[said(15, (LLAMA, "team", "v2"))]))
+        found.put("pods", pod("late", node="a", reports=[said(20, (LLAMA, "team", "v2"))]), EPOCH)
+        found.put("pods", pod("early", node="a", reports=[said(10, (LLAMA, "team", "v1"))]), EPOCH)
+        found.put("pods", pod("c", node="b", reports=[said(18, (LLAMA, "team", "v1"))]), EPOCH)
+        assert warm(found, LLAMA) == ["a"]
+
     def test_a_model_that_lies_in_a_cache_unchecked_is_not_the_latest_for_it(self) -> None:
         old = {**held(LLAMA, version="v1"), "checked": False}
         found = cluster(
@@ -184,6 +212,36 @@ class TestVersions:
         assert warm(found, LLAMA) == ["a"]
 
 
+STATEMENTS = st.lists(
+    st.tuples(
+        st.integers(1, 4),
+        st.lists(
+            st.tuples(st.sampled_from([LLAMA, QWEN]), st.sampled_from(["team", ""]), st.sampled_from("vw")), max_size=2
+        ),
+        st.lists(st.tuples(st.sampled_from([LLAMA, QWEN]), st.sampled_from(["team", ""])), max_size=1),
+        st.sampled_from([0, 1]),
+    ),
+    max_size=6,
+)
+
+
+@given(STATEMENTS, st.randoms(use_true_random=False))
+def test_reports_may_arrive_in_any_order_and_again(statements: list[Any], random: Any) -> None:
+    def told(order: list[Any]) -> tuple[Any, ...]:
+        found = NodeModels()
+        for at, models, evicted, omitted in order:
+            report = read(said(at, *models, evicted=evicted, omitted=omitted)["message"])
+            assert isinstance(report, Report)
+            found.absorb(report, "team", at, for_all=False)
+        keys = found.keys()
+        gone = {(key, since) for key in keys for since in range(6) if found.is_gone(key, since)}
+        return set(found.held()), keys, {key: found.checked(key) for key in keys}, gone, found.latest
+
+    again = [*statements, *statements]
+    random.shuffle(again)
+    assert told(statements) == told(again)
+
+
 class TestABoot:
     def test_forgets_models_and_believes_new_reports(self) -> None:
         old = pod(reports=[said(10, (LLAMA,))])
@@ -214,6 +272,7 @@ class TestABoot:
         assert warm(found, LLAMA) == []
         found.put("pods", pod("new", reports=[said(30, (QWEN,))]), EPOCH + 31)
         assert warm(found, QWEN) == ["n"]
+        assert found.planned("n")[names.NODE_LABEL_BOOT] == f"{names.digest16('two')}.{EPOCH + 30}"
 
     def test_of_another_machine_under_the_same_name(self) -> None:
         found = cluster(node(uid="1"), pod(reports=[said(10, (LLAMA,))]))
@@ -268,6 +327,17 @@ class TestARestart:
     def test_a_name_that_another_node_reports_is_a_name(self) -> None:
         after = cluster(labelled(self.before()), node("m"), pod("c", node="m", reports=[said(30, (QWEN,))]))
         assert warm(after, QWEN) == ["m", "n"]
+
+    def test_a_name_may_come_later(self) -> None:
+        before = self.before()
+        after = cluster(labelled(before), node("m"))
+        assert {artifact.name for artifact in after.inventory(EPOCH).artifacts} == {""}
+        after.put("pods", pod("c", node="m", reports=[said(30, (QWEN,))]), EPOCH)
+        assert warm(after, QWEN) == ["m", "n"]
+        after.restore(before.inventory(EPOCH))
+        assert warm(after, LLAMA) == ["n"]
+        after.remove("nodes", node("m"), EPOCH)
+        assert warm(after, QWEN) == ["n"]
 
     def test_labels_of_another_boot_are_not_believed(self) -> None:
         after = cluster(labelled(self.before(), boot="two"), pod("a", reports=[said(10, (LLAMA,))]))
@@ -384,6 +454,17 @@ class TestForgedReports:
         state = found._fleet.nodes["n"]
         assert len(state.named) == MOST_FACTS
         assert len(found._fleet.models._models) == MOST_FACTS
+
+    def test_nor_can_names_of_nodes_that_are_gone(self) -> None:
+        found = cluster()
+        for number in range(10):
+            found.put("pods", pod("p", node=f"n{number}", uid=str(number), reports=[said(1, (LLAMA,))]), EPOCH)
+            found.put("nodes", node(f"n{number}"), EPOCH)
+            found.remove("nodes", node(f"n{number}"), EPOCH)
+        assert list(found._fleet.nodes) == ["n9"]
+        found.replace("pods", [], EPOCH)
+        assert found._fleet.nodes == {}
+        assert found._fleet.models._models == {}
 
     def test_of_another_container_are_no_reports(self) -> None:
         reporter = pod(reports=[said(10, (LLAMA,))])

@@ -39,6 +39,8 @@ def chosen(holdings: list[Holding], most: int) -> list[int]:
                      [99] * 6 + [98] * 3 + [1], id="of what they need of it"),
         pytest.param(images(*range(50, 80)) + models("a", 1, 2, adopted=True), 21,
                      [2, 1, *range(79, 61, -1)], id="adopted models stay"),
+        pytest.param(models("a", 1, adopted=True) + models("a", 9, 8, 7), 13,
+                     [1, 9, 8], id="within their tenant's share"),
         pytest.param(images(5) + models("a", 1), 0, [], id="no labels at all"),
         pytest.param([], 20, [], id="nothing"),
     ],

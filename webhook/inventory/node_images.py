@@ -99,8 +99,7 @@ def held(
         here[reference.digest] = max(size, here.get(reference.digest, 0))
         if size >= least:
             for name in reference.names:
-                if name.digest or name not in latest:
-                    _raise(found, _holding(name, size, listed))
+                _raise(found, _holding(name, size, listed))
     for tag, (_, digest) in latest.items():
         size = here.get(digest)
         if size is not None and size >= least:

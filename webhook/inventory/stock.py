@@ -52,7 +52,6 @@ class Stock:
         self._taints: Columns[NodeTaint] = Columns()
         self._sizes: dict[str, dict[int, int]] = {}
         self._holdings: dict[str, Holding] = {}
-        self._nameless: set[str] = set()
         self._artifacts: dict[str, tuple[Artifact, bytes]] = {}
         self._ordered: list[str] = []
         self._label_view: dict[str, dict[str, int]] = {}
@@ -171,21 +170,18 @@ class Stock:
         self, named: Callable[[str], tuple[str, str] | None], remembered_bytes: Callable[[str], int]
     ) -> None:
         """Make those artifacts anew that are not what they were."""
-        touched = self._held.touched | self._missing.touched | self._nameless
+        touched = self._held.touched | self._missing.touched
         self._held.touched.clear()
         self._missing.touched.clear()
         is_same_order = True
         for label in touched:
             before = self._artifacts.pop(label, None)
-            self._nameless.discard(label)
             if label not in self._held:
                 is_same_order = is_same_order and before is None
                 continue
             holding = self._holdings[label]
             # What stands for a model that one node knows by label alone may be known from another.
             known = (holding.tenant, holding.name) if holding.kind == "image" else named(label)
-            if known is None:
-                self._nameless.add(label)
             tenant, name = known or ("", "")
             now = Artifact(
                 kind=holding.kind,
