@@ -11,6 +11,8 @@ import click
 import pytest
 
 from webhook.cli.main import main
+from webhook.controller.metrics import Metrics as ControllerMetrics
+from webhook.controller.metrics import State
 from webhook.kube import names
 from webhook.policy.lint import CODES as LINT_CODES
 from webhook.policy.problem import CODES as PROBLEM_CODES
@@ -59,7 +61,7 @@ def test_every_code_is_documented(code: str) -> None:
 
 
 def test_every_flag_and_its_environment_twin_is_documented() -> None:
-    text = page("cli.md") + page("webhook.md") + page("sandbox.md")
+    text = page("cli.md") + page("webhook.md") + page("controller.md") + page("sandbox.md")
     missing = []
     for path, command in commands(main):
         for option in command.params:
@@ -73,11 +75,35 @@ def test_every_flag_and_its_environment_twin_is_documented() -> None:
     assert missing == []
 
 
-def test_every_metric_is_documented() -> None:
-    text = page("metrics.md")
-    families = [family.name for family in Metrics().registry.collect()]
+@pytest.mark.parametrize(
+    "metrics", [Metrics(), ControllerMetrics(lambda: State(snapshot_age=1.0))], ids=["webhook", "controller"]
+)
+def test_every_metric_is_documented(metrics: Metrics | ControllerMetrics) -> None:
+    rows = set(re.findall(r"^\| `(\w+)`", page("metrics.md"), re.MULTILINE))
+    suffixes = {"counter": "_total"}
+    families = [f"{family.name}{suffixes.get(family.type, '')}" for family in metrics.registry.collect()]
     assert families
-    assert [name for name in families if name not in text and name.startswith("warmpod")] == []
+    assert [name for name in families if name.startswith("warmpod") and name not in rows] == []
+
+
+@pytest.mark.parametrize("flag", ["webhook", "controller"])
+def test_a_process_has_all_its_flags_on_its_own_page(flag: str) -> None:
+    command = main.get_command(click.Context(main), flag)
+    assert command is not None
+    text = page(f"{flag}.md")
+    flags = [max(one.opts, key=len) for one in command.params if isinstance(one, click.Option)]
+    assert [one for one in flags if f"| `{one}" not in text] == []
+
+
+def test_every_line_of_the_controllers_log_is_documented() -> None:
+    log = page("controller.md").partition("## Log")[2]
+    messages = {
+        message
+        for path in (ROOT / "webhook" / "controller").glob("*.py")
+        for message in re.findall(r'LOGGER\.(?:info|warning|error)\(\s*"([^"]+)"', path.read_text())
+    }
+    assert messages
+    assert sorted(message for message in messages if message not in log) == []
 
 
 @pytest.mark.parametrize("name", [v for k, v in vars(names).items() if k.startswith(("ANNOTATION_", "LABEL_"))])

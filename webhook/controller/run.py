@@ -150,7 +150,7 @@ async def _label(status: Status) -> None:
             await asyncio.wait({labelling})
         if not labelling.cancelled():
             labelling.result()
-        LOGGER.warning("the cluster is not known any more: labelling is left to another one")
+        LOGGER.warning("labelling left to another one")
 
     while True:
         if status.intake.unknown_for() < STALE_SECONDS:
