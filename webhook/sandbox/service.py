@@ -46,7 +46,8 @@ class Service:
         return f"http://{ports.LOOPBACK}:{self.metrics_port}"
 
     def run(self, command: str, *arguments: str) -> None:
-        """Start `warmpod COMMAND ARGUMENT...`; its failures show up as a process that ended."""
+        """Start `warmpod COMMAND ARGUMENT...`, after the end of the one before; failures show up as one that ended."""
+        self.stop()
         # -P: the working directory must not provide modules.
         line = [sys.executable, "-P", "-m", "webhook.cli.main", command, *arguments]
         self._process = Process(self.name, line, self._log, environment=_environment())
