@@ -225,6 +225,8 @@ def test_an_artifact_has_the_largest_size_that_a_node_gives_it() -> None:
     assert size(found, VLLM) == 3 * GIB
     found.put("nodes", node("b", images=[image(VLLM, GIB)]), EPOCH)
     assert size(found, VLLM) == 2 * GIB
+    found.put("nodes", node("c", images=[image(VLLM, 5 * GIB)]), EPOCH)
+    assert size(found, VLLM) == 5 * GIB
 
 
 def test_a_tag_that_the_list_had_no_room_for_is_held_where_it_ran() -> None:

@@ -162,9 +162,11 @@ class TestVersions:
     def test_count_from_when_they_are_heard_of(self) -> None:
         found = cluster(node("a"), node("b"), pod("a", node="a", reports=[said(10, (LLAMA, "team", "v1"))]))
         assert warm(found, LLAMA) == ["a"]
+        found.put("pods", pod("x", node="a", namespace="x", reports=[said(15, (QWEN, "x"))]), EPOCH)
         found.put("nodes", labelled(found, "a"), EPOCH)
+        assert warm(found, LLAMA) == ["a"]
         found.put("pods", pod("b", node="b", reports=[said(20, (LLAMA, "team", "v2"))]), EPOCH)
-        assert warm(found, LLAMA) == ["b"], "though node a bears the label of it"
+        assert warm(found, LLAMA) == ["b"], "though node a bears the label of it, written since it was reported"
         assert found.behind() == ["b", "a"]
 
     def test_of_earlier_reports_that_come_late_are_not_the_latest(self) -> None:
@@ -338,6 +340,12 @@ class TestARestart:
         assert warm(after, LLAMA) == ["n"]
         after.remove("nodes", node("m"), EPOCH)
         assert warm(after, QWEN) == ["n"]
+
+    def test_a_name_that_comes_later_may_be_that_of_a_model_that_is_gone(self) -> None:
+        after = cluster(labelled(self.before()), node("m"), pod("c", reports=[said(30, (LLAMA,))]))
+        assert len(after.inventory(EPOCH).artifacts) == 2
+        after.put("pods", pod("d", node="m", reports=[said(30, (QWEN,))]), EPOCH)
+        assert warm(after, QWEN) == ["m"]
 
     def test_labels_of_another_boot_are_not_believed(self) -> None:
         after = cluster(labelled(self.before(), boot="two"), pod("a", reports=[said(10, (LLAMA,))]))
