@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from certs.issue import Usage, issue_authority, issue_leaf
-from tests.sources.kube_api_server import ApiServer
+from tests.sources.kube_api_mirror import following
+from tests.sources.kube_api_server import ApiServer, Fault, Hang, Stream
 from webhook.sources.kube_api import KubeApi, NoCluster, credentials, transport
 from webhook.sources.kube_api.credentials import Kubeconfig, ServiceAccount, find
 from webhook.sources.kube_api.failure import ApiFailure
@@ -246,6 +248,33 @@ def test_client_certificate_of_a_kubeconfig(tmp_path: Path) -> None:
         await server.stop()
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("fault", [Stream(after=1 << 60), Hang()], ids=["watching", "waiting"])
+def test_no_connection_outlives_its_client(tmp_path: Path, fault: Fault, loop: Any) -> None:
+    authority = issue_authority(NOW, common_name="everybody's")
+    (tmp_path / "ca").write_bytes(authority.certificate_pem)
+
+    async def test() -> None:
+        server = TlsServer()
+        server.context = tls(tmp_path, authority)
+        server.faults["initial"].append(fault)
+        await server.start()
+        url = f"https://127.0.0.1:{server.port}"
+        path = kubeconfig(tmp_path, {"token": "t"}, **{"server": url, "certificate-authority": "ca"})
+        async with KubeApi.connect(path) as api:
+            async with following(api) as one:
+                await one.until(lambda: server.count("initial") == 1)
+                sockets = list(api.transport._connections._sockets)
+                assert [made.fileno() < 0 for made in sockets] == [False]
+            await api.list("nodes")
+        assert [made.fileno() for made in sockets] == [-1]
+        assert all(made.fileno() < 0 for made in api.transport._connections._sockets)
+        await server.stop()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(test())
 
 
 def test_certificates_that_cannot_be_used_are_told(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 
 from tests.sources.kube_api_mirror import FAST, following
 from tests.sources.kube_api_server import Answer, ApiServer, Hang, Stream, line, status
-from webhook.sources.kube_api import Changed, KubeApi, Listed, WatchStats, follow, transport
-from webhook.sources.kube_api.follow import INITIAL_ATTEMPTS
+from webhook.sources.kube_api import ApiFailure, Changed, KubeApi, Listed, Pace, WatchStats, follow, transport
+from webhook.sources.kube_api.follow import INITIAL_ATTEMPTS, STEADY_SECONDS, _Follower
+from webhook.sources.kube_api.listing import Listing
 
 FORBIDDEN = Answer(403, status(403, "Forbidden", 'nodes is forbidden: User "u" cannot list resource "nodes"'))
 STEADY = dataclasses.replace(FAST, bookmarked_silence=30.0, watch=(290, 590), silence=30.0)
@@ -129,6 +131,86 @@ def test_half_open_connection_is_dropped_and_the_watch_resumed(tmp_path: Path) -
             assert one.stats.lists == 1
 
     run(tmp_path, server, test)
+
+
+def test_silence_after_bookmarks_is_half_open_sooner(tmp_path: Path) -> None:
+    server = ApiServer()
+    server.initial = "refused 422"
+    server.faults["watch"].append(Stream(1, end="silence"))
+
+    async def test(api: KubeApi) -> None:
+        async with following(api, pace=dataclasses.replace(STEADY, bookmarked_silence=0.2)) as one:
+            await one.until(lambda: one.stats.synced)
+            await server.put("a")
+            await one.until(lambda: "a" in one.mirror.objects)
+            assert one.stats.restarts["silent"] >= 1
+            assert one.stats.lists == 1
+
+    run(tmp_path, server, test)
+
+
+def test_what_is_said_twice_is_told_once(tmp_path: Path) -> None:
+    server = ApiServer()
+    server.initial = "refused 422"
+    server.faults["watch"].append(Stream(2, end="again"))
+
+    async def test(api: KubeApi) -> None:
+        async with following(api, pace=STEADY) as one:
+            await one.until(lambda: one.stats.synced)
+            await server.put("a")
+            await server.put("b")
+            await one.until(lambda: "b" in one.mirror.objects)
+            assert one.mirror.versions == [101, 102]
+            assert one.stats.events["DUPLICATE"] == 1
+            assert one.stats.restarts == {}
+
+    run(tmp_path, server, test)
+
+
+def test_a_watch_that_breaks_off_is_no_problem_by_itself(tmp_path: Path) -> None:
+    server = ApiServer()
+    server.faults["initial"].append(Stream(1, end="cut"))
+    server.faults["watch"].append(Hang())
+
+    async def test(api: KubeApi) -> None:
+        async with following(api, pace=STEADY) as one:
+            await one.until(lambda: one.stats.synced)
+            await server.put("a")
+            await one.until(lambda: server.count("watch") == 1)
+            assert one.stats.restarts == {"dropped": 1}
+            assert one.stats.problem is None
+
+    run(tmp_path, server, test)
+
+
+def test_lists_in_a_row_come_ever_more_slowly_whatever_lies_between(tmp_path: Path) -> None:
+    expired = ApiFailure("watch nodes", "expired", "HTTP 410", status=410)
+
+    async def test(api: KubeApi) -> None:
+        follower = _Follower(api, "nodes", lambda _: None, WatchStats(), Pace())
+        waits = []
+        for _ in range(100):
+            follower._replace(Listing([], "100", {}))
+            follower._backoff.reset()  # a change came in between
+            waits.append(follower.failed(expired))
+        assert max(waits) > 10
+        follower._backoff.reset()
+        follower._listed_at -= Pace().calm
+        assert follower.failed(expired) < 1
+
+    run(tmp_path, ApiServer(), test)
+
+
+def test_quiet_watches_that_end_after_a_while_are_resumed_at_once(tmp_path: Path) -> None:
+    async def test(api: KubeApi) -> None:
+        follower = _Follower(api, "nodes", lambda _: None, WatchStats(), Pace())
+        follower._version = "100"
+        follower._opened = time.monotonic()
+        assert max(follower.ended() for _ in range(100)) > 10, "those that end at once are not"
+        follower._opened -= STEADY_SECONDS
+        assert max(follower.ended() for _ in range(100)) <= 3 * Pace().base
+
+    run(tmp_path, ApiServer(), test)
 
 
 def test_garbage_in_the_same_place_twice_is_got_over_by_a_list(tmp_path: Path) -> None:

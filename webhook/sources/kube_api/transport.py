@@ -11,6 +11,8 @@ import hashlib
 import os
 import socket
 import time
+import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,7 @@ class Stream:
 
     def close(self) -> None:
         """Drop the connection."""
-        self._response.close()
+        _drop(self._response)
 
 
 class Transport:
@@ -100,7 +102,7 @@ class Transport:
         except (aiohttp.ClientError, OSError) as error:
             raise self._failure(request.what, error) from error
         finally:
-            response.release()
+            _drop(response)
 
     async def stream(self, request: Request) -> Stream:
         """The body of the answer as it comes; close it. Raises `ApiFailure`."""
@@ -124,7 +126,7 @@ class Transport:
             except (aiohttp.ClientError, OSError) as error:
                 raise self._failure(request.what, error) from error
             finally:
-                response.close()
+                _drop(response)
             if response.status < 300:
                 said = shown(text.decode("utf-8", "replace"))
                 raise ApiFailure(request.what, "garbage", f"{self._host} answers with something else than JSON: {said}")
@@ -215,20 +217,40 @@ class Transport:
 
 
 class _Connections(RESTClientObject):
-    """The library's connections, with sockets that notice a dead peer."""
+    """The library's connections, with sockets that notice a dead peer, and end when they are told to."""
+
+    def __init__(self, configuration: Any) -> None:
+        super().__init__(configuration)
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+    async def close(self) -> None:
+        await super().close()
+        # A TLS connection that was let go waits for its peer's farewell, half a minute if need be.
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for _ in range(8):  # reading the end, telling the layers, closing: each is one turn of the event loop
+            await asyncio.sleep(0)
 
     def _create_connector(self) -> aiohttp.TCPConnector:
-        return aiohttp.TCPConnector(limit=self.maxsize, ssl=self.ssl_context, socket_factory=_socket)
+        return aiohttp.TCPConnector(limit=self.maxsize, ssl=self.ssl_context, socket_factory=self._socket)
+
+    def _socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        made = socket.socket(family, kind, protocol)
+        self._sockets.add(made)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):  # Linux has them all
+                made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        return made
 
 
-def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
-        if hasattr(socket, name):  # Linux has them all
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return made
+def _drop(response: aiohttp.ClientResponse) -> None:
+    """Let go of an answer. Its connection goes back for further requests only when it was read to its end."""
+    if response.connection and response.connection.transport:
+        response.connection.transport.abort()
+    response.close()
 
 
 def _material(configuration: Any) -> bytes:
