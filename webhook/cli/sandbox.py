@@ -191,7 +191,7 @@ def _introduce(box: Sandbox, policies: Path, image: str, directory: Path | None)
         f"  {kubectl} apply -f {shlex.quote(str(example))}      # a vLLM server, to be made warm",
         f"  {kubectl} get pods -o wide      # the node it got; -o yaml shows what was added",
         f"  warmpod images --snapshot {shlex.quote(str(box.snapshot))}      # now its node holds the model, too",
-        f"  {kubectl} scale deployment vllm-llama --replicas=2      # the second one goes where the model is",
+        f"  {kubectl} scale deployment vllm-llama --replicas=8      # more of them; image and model draw them",
         f"  {kubectl} label namespace default {audit}      # from now on compute, change nothing",
         "",
         "Ctrl-C ends it all.",
