@@ -78,15 +78,16 @@ async def _arrivals(port: int, bodies: Sequence[bytes], seconds: float) -> list[
 
 
 @contextlib.contextmanager
-def swapping(path: Path, others: Iterator[Path]) -> Iterator[None]:
-    """Another snapshot in the place of `path` every second, by a rename as the controller does it."""
+def swapping(path: Path, others: Iterator[Path], swaps: list[Path]) -> Iterator[None]:
+    """Another snapshot in the place of `path` every second, by a rename as the controller does it; adds to `swaps`."""
     stop = threading.Event()
 
     def swap() -> None:
         while not stop.wait(1.0):
-            aside = path.with_suffix(".aside")
-            os.link(next(others), aside)
+            aside, other = path.with_suffix(".aside"), next(others)
+            os.link(other, aside)
             aside.replace(path)
+            swaps.append(other)
 
     swapper = threading.Thread(target=swap)
     swapper.start()
@@ -108,23 +109,19 @@ def latencies(stretches: int, seconds: float) -> tuple[list[report.Row], float]:
         files = [place.root / f"turn-{turn}" for turn in range(1, TURNS + 1)]
         for turn, file in enumerate(files, 1):
             file.write_bytes(situation.large(turn))
-        others = itertools.cycle(files)
+        others, swaps = itertools.cycle(files), list[Path]()
+        inventory = place.root / server.name / servers.INVENTORY
         uvloop.run(_arrivals(server.port, bodies, 2.0))
         for stretch in range(stretches):
             report.progress(f"stretch {stretch + 1} of {stretches}")
             for swapped in (False, True) if stretch % 2 else (True, False):
-                with (
-                    swapping(place.root / server.name / servers.INVENTORY, others)
-                    if swapped
-                    else contextlib.nullcontext()
-                ):
+                with swapping(inventory, others, swaps) if swapped else contextlib.nullcontext():
                     found[swapped].append(uvloop.run(_arrivals(server.port, bodies, seconds)))
                 time.sleep(1.0)  # what was swapped in last is read now, and not in the next stretch
-        swaps = server.log.read_text().count('"snapshot loaded"') - 1
         memory = server.resident_megabytes()
     rows = [
         {
-            "swaps": swaps if swapped else 0,
+            "swaps": len(swaps) if swapped else 0,
             "reviews": sum(map(len, runs)),
             "p50 ms": statistics.median(map(statistics.median, runs)),
             "p99 ms": statistics.median(map(_last, runs)),

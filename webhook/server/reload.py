@@ -7,6 +7,7 @@ stays in force; a failure is a metric, a line in the log (once until it changes)
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -116,7 +117,9 @@ class World:
                 LOGGER.warning(f"{source} not usable", extra={"fields": {"error": error}})
         elif changed:
             self._metrics.reloaded(source, now=now, failed=False)
-            LOGGER.info(f"{source} loaded", extra={"fields": self._news(source)})
+            # In a large cluster every second brings another snapshot, and its age is a metric.
+            level = logging.DEBUG if source == "snapshot" and self._snapshot.changes > 1 else logging.INFO
+            LOGGER.log(level, f"{source} loaded", extra={"fields": self._news(source)})
         elif is_news:
             LOGGER.info(f"{source} usable again")
 
