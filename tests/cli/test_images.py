@@ -207,3 +207,50 @@ def test_no_cluster(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "there is no kubeconfig at" in result.stderr
     assert "--snapshot FILE" in result.stderr
+
+
+NODES = {
+    "apiVersion": "v1",
+    "kind": "NodeList",
+    "items": [
+        {
+            "metadata": {"name": f"gpu-{number}", "uid": str(number)},
+            "status": {
+                "allocatable": {"nvidia.com/gpu": "8"},
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "images": [{"names": ["vllm/vllm-openai:v0.11.0"], "sizeBytes": 9 * 2**30}] if number else [],
+            },
+        }
+        for number in range(3)
+    ],
+}
+
+
+def test_a_dump_of_a_cluster_that_nobody_here_can_reach(tmp_path: Path) -> None:
+    (tmp_path / "nodes.json").write_text(json.dumps(NODES))
+    for path in (tmp_path, tmp_path / "nodes.json"):
+        result = images("--dump", str(path), "--output", "json")
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        assert [(one["name"], one["bytes"], one["nodes"]) for one in found["artifacts"]] == [
+            (IMAGE, 9 * 2**30, ["gpu-1", "gpu-2"])
+        ]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"), [("kind: List", "not JSON"), (None, "No such file")], ids=["yaml", "missing"]
+)
+def test_what_is_no_dump(tmp_path: Path, content: str | None, told: str) -> None:
+    path = tmp_path / "dump.json"
+    if content is not None:
+        path.write_text(content)
+    result = images("--dump", str(path))
+    assert result.exit_code == 2
+    assert f"--dump: {path}" in result.stderr
+    assert told in result.stderr
+
+
+def test_one_inventory_at_a_time(snapshot: Path, tmp_path: Path) -> None:
+    result = images("--dump", str(tmp_path), "--snapshot", str(snapshot))
+    assert result.exit_code == 2
+    assert "--snapshot and --dump" in result.stderr

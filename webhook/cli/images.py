@@ -15,6 +15,7 @@ from webhook.cli.options import option
 
 if TYPE_CHECKING:
     from webhook.inventory.model import Artifact, Inventory
+    from webhook.kube.accelerator import Accelerators
 
 _FILE = click.Path(path_type=Path)
 _NAMES_SHOWN = 4
@@ -24,6 +25,12 @@ _NAMES_SHOWN = 4
 @option("--node", metavar="NAME", help="Only what this node holds.")
 @option("--model", "models_only", is_flag=True, help="Only models.")
 @option("--snapshot", type=_FILE, metavar="FILE", help="Read a controller's snapshot instead of the cluster.")
+@option(
+    "--dump",
+    type=_FILE,
+    metavar="PATH",
+    help="Read what kubectl dumped: a file of `get nodes,pods,namespaces -A -o json`, or a directory of JSON files.",
+)
 @cluster_options
 @accelerator_options
 @option("--output", type=click.Choice(["table", "json", "yaml"]), default="table", help="For people, or for programs.")
@@ -34,6 +41,7 @@ def command(
     node: str | None,
     models_only: bool,
     snapshot: Path | None,
+    dump: Path | None,
     kubeconfig: Path | None,
     context: str | None,
     accelerators: tuple[str, ...],
@@ -43,14 +51,18 @@ def command(
     """Show which accelerator node holds which image and model, and how large they are.
 
     From the cluster, taken stock of once and whole: images of every size. With --snapshot, what a controller wrote
-    for its webhook. Exit code 3 when there is nothing to show.
+    for its webhook; with --dump, a cluster that you cannot reach. Exit code 3 when there is nothing to show.
     """
     from webhook.cli import render
 
+    if snapshot is not None and dump is not None:
+        raise CouldNotRun("--snapshot and --dump: one inventory at a time", hint="leave one of them out")
     if snapshot is not None:
         source, inventory = str(snapshot), _from_file(snapshot)
+    elif dump is not None:
+        source, inventory = str(dump), _from_dump(dump, _marks(accelerators, device_classes))
     else:
-        source, inventory = _from_cluster(kubeconfig, context, accelerators, device_classes)
+        source, inventory = _from_cluster(kubeconfig, context, _marks(accelerators, device_classes))
     found = _chosen(inventory, node, models_only=models_only)
     if output == "table":
         if found:
@@ -78,14 +90,28 @@ def _from_file(path: Path) -> Inventory:
         ) from error
 
 
-def _from_cluster(
-    kubeconfig: Path | None, context: str | None, accelerators: Sequence[str], device_classes: Sequence[str]
-) -> tuple[str, Inventory]:
-    from webhook.controller.stock import take_stock
+def _marks(accelerators: Sequence[str], device_classes: Sequence[str]) -> Accelerators:
     from webhook.kube.accelerator import DEFAULT_DEVICE_CLASSES, DEFAULT_PATTERNS, Accelerators
+
+    return Accelerators(tuple(accelerators) or DEFAULT_PATTERNS, tuple(device_classes) or DEFAULT_DEVICE_CLASSES)
+
+
+def _from_dump(path: Path, marks: Accelerators) -> Inventory:
+    from webhook.controller.stock import from_dump
+    from webhook.sources.dump_files import COMMAND, UnreadableDump
+
+    try:
+        return from_dump(path, marks)
+    except OSError as error:
+        raise CouldNotRun(f"--dump: {error.filename or path}: {error.strerror or error}") from error
+    except UnreadableDump as error:
+        raise CouldNotRun(f"--dump: {error}", hint=f"write it with `{COMMAND}`") from error
+
+
+def _from_cluster(kubeconfig: Path | None, context: str | None, marks: Accelerators) -> tuple[str, Inventory]:
+    from webhook.controller.stock import take_stock
     from webhook.sources.kube_api import ApiFailure, NoCluster
 
-    marks = Accelerators(tuple(accelerators) or DEFAULT_PATTERNS, tuple(device_classes) or DEFAULT_DEVICE_CLASSES)
     try:
         return take_stock(kubeconfig, context, marks)
     except NoCluster as error:

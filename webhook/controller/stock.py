@@ -11,6 +11,7 @@ from webhook.inventory.cluster import Cluster
 from webhook.inventory.model import Inventory
 from webhook.inventory.rules import Rules
 from webhook.kube.accelerator import Accelerators
+from webhook.sources import dump_files
 from webhook.sources.kube_api import ApiFailure, KubeApi
 
 _NO_CAP = 2**31
@@ -22,10 +23,19 @@ def take_stock(kubeconfig: Path | None, context: str | None, accelerators: Accel
     return asyncio.run(_take_stock(kubeconfig, context, accelerators))
 
 
+def from_dump(path: Path, accelerators: Accelerators) -> Inventory:
+    """The same of a cluster that somebody dumped by kubectl. UnreadableDump, OSError."""
+    cluster = _everything(accelerators)
+    at = path.stat().st_mtime
+    for resource, objects in dump_files.read(path).items():
+        cluster.replace(resource, objects, at)
+    return cluster.inventory(at)
+
+
 async def _take_stock(
     kubeconfig: Path | None, context: str | None, accelerators: Accelerators
 ) -> tuple[str, Inventory]:
-    cluster = Cluster(Rules(accelerators=accelerators, min_image_bytes=0, max_labels=_NO_CAP))
+    cluster = _everything(accelerators)
     async with KubeApi.connect(kubeconfig, context) as api:
         for resource in (*REQUIRED, *OPTIONAL):
             try:
@@ -36,3 +46,7 @@ async def _take_stock(
                 raise
             cluster.replace(resource, objects, time.time())
         return api.server, cluster.inventory(time.time())
+
+
+def _everything(accelerators: Accelerators) -> Cluster:
+    return Cluster(Rules(accelerators=accelerators, min_image_bytes=0, max_labels=_NO_CAP))
