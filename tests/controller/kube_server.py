@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -23,6 +24,15 @@ Object = dict[str, Any]
 NAMESPACE = "warmpod-system"
 LEASE = "warmpod-controller"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+
+
+async def until(ready: Callable[[], object], seconds: float = 15.0) -> float:
+    """Wait for something to come true; how long it took, in seconds."""
+    began = time.monotonic()
+    while not ready():
+        assert time.monotonic() < began + seconds, "it did not come to that"
+        await asyncio.sleep(0.005)
+    return time.monotonic() - began
 
 
 @dataclass(frozen=True)

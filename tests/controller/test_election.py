@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.controller.kube_server import HTML, LEASE, LEASES, NAMESPACE, Answer, Fault, KubeServer, Trouble
+from tests.controller.kube_server import HTML, LEASE, LEASES, NAMESPACE, Answer, Fault, KubeServer, Trouble, until
 from webhook.controller.election import Election, Timing, microtime
 from webhook.controller.lease import Caller, Lease, LeaseApi
 from webhook.sources.kube_api import KubeApi
@@ -62,15 +62,6 @@ def play(directory: Path, scenario: Scenario) -> KubeServer:
 
     asyncio.run(act())
     return server
-
-
-async def until(ready: Callable[[], bool], seconds: float = 15.0) -> float:
-    """Wait; how long it took."""
-    began = time.monotonic()
-    while not ready():
-        assert time.monotonic() < began + seconds, "it did not come to that"
-        await asyncio.sleep(0.005)
-    return time.monotonic() - began
 
 
 def test_the_first_one_makes_the_lease_and_renews_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.controller.kube_server import HTML, LEASE, NAMESPACE, Answer, Fault, KubeServer, Node, Trouble
+from tests.controller.kube_server import HTML, LEASE, NAMESPACE, Answer, Fault, KubeServer, Node, Trouble, until
 from webhook.inventory.snapshot import decode
 from webhook.kube import names
 
@@ -89,13 +89,6 @@ class Stage:
 
     def labelled(self) -> set[str]:
         return {name for name, node in self.server.nodes.items() if KEY in node.labels}
-
-
-async def until(ready: Callable[[], bool], seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "it did not come to that"
-        await asyncio.sleep(0.02)
 
 
 def play(directory: Path, scenario: Callable[[Stage], Awaitable[None]], nodes: int = 4, warm: int = 2) -> None:
