@@ -149,7 +149,7 @@ def test_update_writes_what_was_decided_and_only_where_it_differs(policy: Path) 
         ("facts.yaml", "namespaceLabels: {a: 1}", "namespaceLabels a map of strings"),
         ("facts.yaml", "inventry: {}", "unknown field 'inventry'"),
         ("facts.yaml", "[]", "not a map"),
-        ("facts.yaml", "inventory: {schema: 2}", "inventory: its schema is 2"),
+        ("facts.yaml", "inventory: {schema: 3}", "inventory: its schema is 3"),
         ("facts.yaml", "inventory: [", "not YAML"),
         ("facts.yaml", "settings: {image: x}", "settings: unknown field 'image'"),
         ("facts.yaml", "settings: {defaultPodSecurityLevel: low}", "'low' is not a valid Level"),
