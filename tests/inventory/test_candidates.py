@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from tests import builders, scheduler, strategies
 from webhook.inventory import nodeset
-from webhook.inventory.candidates import Demand, demand_of, tolerates
+from webhook.inventory.candidates import Demand, demand_of
 from webhook.inventory.model import Artifact, Inventory, NodeRoom, Taint
 from webhook.kube import Object, footprint, names
+from webhook.kube.toleration import tolerates
 
 GPU = "nvidia.com/gpu"
 OURS = names.image_label("docker.io/library/x:1")

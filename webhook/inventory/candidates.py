@@ -7,7 +7,6 @@ are the nodes among which warmth may make a difference, not a promise.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -21,6 +20,7 @@ from webhook.kube import Object, affinity, footprint
 from webhook.kube import pod as pods
 from webhook.kube.names import NODE_LABEL_PREFIX, NODE_LABEL_WARM
 from webhook.kube.quantity import Quantity
+from webhook.kube.toleration import tolerates
 
 if TYPE_CHECKING:
     from webhook.inventory.model import NodeRoom, Taint
@@ -34,7 +34,6 @@ _MOST_VALUES = 2048
 
 _json = msgspec.json.Encoder().encode
 _REPELLING = frozenset({"NoSchedule", "NoExecute"})
-_DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 
 class Candidates(NamedTuple):
@@ -248,28 +247,6 @@ class Columns:
             if not any(tolerates(toleration, taint.key, taint.value, taint.effect) for toleration in tolerations):
                 repelling |= taint.mask
         return repelling
-
-
-def tolerates(toleration: Object, key: str, value: str, effect: str) -> bool:
-    """Whether a toleration bears a taint, as k8s.io/api/core/v1 Toleration.ToleratesTaint says.
-
-    `Lt` and `Gt` compare numbers: an API server without them refuses the pod.
-    """
-    if (toleration.get("effect") or effect) != effect or (toleration.get("key") or key) != key:
-        return False
-    operator, wanted = toleration.get("operator") or "Equal", toleration.get("value") or ""
-    if operator == "Equal":
-        return bool(wanted == value)
-    if operator in ("Lt", "Gt"):
-        have, bound = _decimal(value), _decimal(wanted)
-        if have is None or bound is None:
-            return False
-        return have < bound if operator == "Lt" else have > bound
-    return bool(operator == "Exists")
-
-
-def _decimal(text: Any) -> int | None:
-    return affinity.integer(text) if type(text) is str and _DECIMAL.fullmatch(text) else None
 
 
 def _is_ours(key: Any) -> bool:
