@@ -180,6 +180,32 @@ def test_what_is_known_stands_still_while_a_required_watch_is_broken(tmp_path: P
     play(tmp_path, scenario)
 
 
+def test_an_api_that_hangs_is_noticed_by_its_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "SILENT_SECONDS", 0.3)
+
+    async def scenario(status: Status, _server: KubeServer) -> None:
+        sync(status)
+        stats = status.intake.stats
+        for resource in REQUIRED:
+            stats[resource].last_event = 1.0
+        assert status.intake.unknown_for() < 0.1
+        await asyncio.sleep(0.4)
+        assert status.intake.unknown_for() < 0.1  # it does not send bookmarks: silence says nothing
+        for resource in REQUIRED:
+            stats[resource].events["BOOKMARK"] += 1
+            stats[resource].last_event = 2.0
+        assert status.intake.unknown_for() < 0.1
+        await asyncio.sleep(0.5)
+        stats["nodes"].last_event = stats["pods"].last_event = 3.0
+        assert status.intake.problem("nodes") is None
+        assert "not said a word" in (status.intake.problem("namespaces") or "")
+        assert status.intake.unknown_for() > 0.1
+        stats["namespaces"].last_event = 3.0
+        assert status.intake.unknown_for() < 0.1
+
+    play(tmp_path, scenario)
+
+
 @pytest.mark.parametrize("resource", OPTIONAL)
 def test_an_optional_watch_that_is_broken_is_told_and_no_more(tmp_path: Path, resource: Resource) -> None:
     async def scenario(status: Status, _server: KubeServer) -> None:

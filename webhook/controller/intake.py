@@ -17,6 +17,9 @@ REQUIRED: tuple[Resource, ...] = ("nodes", "pods", "namespaces")
 OPTIONAL: tuple[Resource, ...] = ("resourceslices", "resourceclaims", "resourceclaimtemplates")
 """Served by clusters with dynamic resource allocation only."""
 
+SILENT_SECONDS = 100.0
+"""An API server that sends bookmarks does so about once a minute; after so long without a word it may have hung."""
+
 _AGAIN_SECONDS = 5.0
 
 
@@ -30,6 +33,7 @@ class Intake:
         self._known_at: float | None = None
         self._known = float("-inf")
         self._defects: dict[Resource, str] = {}
+        self._heard: dict[Resource, tuple[float | None, float]] = {}  # the last word's time, and when we noticed
 
     def __call__(self, change: Listed | Changed) -> None:
         """Fold one change."""
@@ -59,7 +63,16 @@ class Intake:
 
     def problem(self, resource: Resource) -> str | None:
         """Why a resource is not followed at present; None when it is."""
-        return self._defects.get(resource) or self.stats[resource].problem
+        stats = self.stats[resource]
+        now = time.monotonic()
+        heard, since = self._heard.get(resource, (None, now))
+        if heard != stats.last_event or resource not in self._heard:
+            self._heard[resource] = (stats.last_event, since := now)
+        if problem := self._defects.get(resource) or stats.problem:
+            return problem
+        if stats.synced and stats.events["BOOKMARK"] and now - since > SILENT_SECONDS:
+            return f"the API server has not said a word for {now - since:.0f} s; does it hang?"
+        return None
 
     async def run(self) -> None:
         """Follow everything, for ever."""
