@@ -106,6 +106,12 @@ MODIFIED = 'Operation cannot be fulfilled on nodes "a": the object has been modi
 IMMUTABLE = status(422, "Invalid", "Node is invalid", causes=[{"reason": "FieldValueInvalid", "field": "metadata.uid"}])
 
 
+DUAL_STACK = (
+    "failed to apply Node a; /v1, Kind=Node: failed to create manager for existing fields: failed to convert new object "
+    'to smd typed: .status.addresses: duplicate entries for key [type="InternalIP"]'
+)
+
+
 @pytest.mark.parametrize(
     ("answer", "expected", "fields"),
     [
@@ -121,6 +127,7 @@ IMMUTABLE = status(422, "Invalid", "Node is invalid", causes=[{"reason": "FieldV
         (Answer(409, status(409, "Conflict", MODIFIED)), Throttled, {"seconds": 1.0}),
         (Answer(429, status(429, "TooManyRequests"), {"Retry-After": "7"}), Throttled, {"seconds": 7.0}),
         (Answer(500, b"etcdserver: request timed out"), Throttled, {"seconds": 1.0}),
+        (Answer(500, status(500, "InternalError", DUAL_STACK)), Refused, {}),
         (Answer(503, b"", {"Retry-After": "3"}), Throttled, {"seconds": 3.0}),
         (Answer(200, b"[]"), Throttled, {"seconds": 1.0}),
         (Answer(200, b"<html>", content_type="text/html"), Throttled, {"seconds": 1.0}),

@@ -29,6 +29,9 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,a
 """A node's status is large, and of no use in the answer."""
 
 _LABELS = ".metadata.labels."
+_UNTYPED = "failed to create manager for existing fields"
+"""What an older API server says, with HTTP 500 and every time, of a node with two addresses of one type (dual stack):
+it cannot apply to it (kubernetes-sigs/cluster-api#8417). 1.36 can. It must not count as the server being busy."""
 _MANAGER = re.compile(r'conflict with "((?:[^"\\]|\\.)*)"')
 
 
@@ -131,7 +134,7 @@ def _unwritten(failure: ApiFailure) -> Unwritten:
         return Conflict(text, owners)
     if failure.kind == "missing" or _another_node(failure):
         return NodeGone(text)
-    if failure.kind in {"forbidden", "refused"}:
+    if failure.kind in {"forbidden", "refused"} or _UNTYPED in failure.text:
         return Refused(text)
     return Throttled(text, RETRY_SECONDS if failure.retry_after is None else failure.retry_after)
 
