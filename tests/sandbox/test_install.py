@@ -36,3 +36,11 @@ def test_free_ports_are_distinct_and_free() -> None:
     assert not ports.answers(found[0])
     with socket.create_server((ports.LOOPBACK, found[0])):
         assert ports.answers(found[0])
+
+
+def test_every_kind_of_the_manifests_is_installed_or_left_out_on_purpose() -> None:
+    """What would run in the cluster is left out: its processes run beside it."""
+    left_out = {"Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "Kustomization"}
+    for path in install.manifests_directory().glob("*.yaml"):
+        for document in yaml.safe_load_all(path.read_text()):
+            assert (document["kind"] in install.COLLECTIONS) != (document["kind"] in left_out), document["kind"]

@@ -28,7 +28,7 @@ HYDRATOR_IMAGE = "warmpod.dev/hydrator:sandbox"
 _PACKAGE = Path(webhook.__file__).resolve().parent
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
-_COLLECTIONS = {
+COLLECTIONS = {
     "Namespace": "/api/v1/namespaces",
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
     "ClusterRole": f"{_RBAC}/clusterroles",
@@ -39,6 +39,8 @@ _COLLECTIONS = {
     "ValidatingAdmissionPolicyBinding": f"{_ADMISSION}/validatingadmissionpolicybindings",
     "MutatingWebhookConfiguration": f"{_ADMISSION}/mutatingwebhookconfigurations",
 }
+"""Where objects of each kind are created; other kinds are left out."""
+
 _PROBE: Object = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -139,7 +141,7 @@ def rendered(kubectl: Path) -> list[Object]:
 def apply(api: Api, documents: list[Object]) -> None:
     """Create what of the manifests belongs here. Raises `SandboxFailed` with the API server's words."""
     for document in documents:
-        if collection := _COLLECTIONS.get(document["kind"]):
+        if collection := COLLECTIONS.get(document["kind"]):
             metadata = document["metadata"]
             try:
                 api.call("POST", collection.format(namespace=metadata.get("namespace", "")), document)

@@ -35,7 +35,7 @@ def caught_up(api: Api, path: Path) -> str:
         found = snapshot.decode(path.read_bytes())
     except (FileNotFoundError, snapshot.UnreadableSnapshot) as error:
         raise Behind(f"write a snapshot: {error}") from error
-    wanted = _listed(api)
+    wanted = listed(api)
     if found.id != wanted.id and (lacks := _lacks(found, wanted)):
         raise Behind(f"bring the snapshot up to date: other {lacks}")
     if late := [each.label for each in found.artifacts if each.unlabelled]:
@@ -43,7 +43,8 @@ def caught_up(api: Api, path: Path) -> str:
     return found.id
 
 
-def _listed(api: Api) -> Inventory:
+def listed(api: Api) -> Inventory:
+    """The inventory of what the API lists now, without a memory. Raises OSError when the API server fails."""
     cluster, now = Cluster(RULES), time.time()
     for resource in _RESOURCES:
         objects = [msgspec.json.decode(msgspec.json.encode(one), type=TYPES[resource]) for one in api.list(resource)]
