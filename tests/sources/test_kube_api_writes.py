@@ -107,7 +107,7 @@ IMMUTABLE = status(422, "Invalid", "Node is invalid", causes=[{"reason": "FieldV
 
 
 DUAL_STACK = (
-    "failed to apply Node a; /v1, Kind=Node: failed to create manager for existing fields: failed to convert new object "
+    "failed to apply Node a: failed to create manager for existing fields: failed to convert new object "
     'to smd typed: .status.addresses: duplicate entries for key [type="InternalIP"]'
 )
 
