@@ -38,6 +38,7 @@ def node(
     gpus: int | None = 8,
     labels: Mapping[str, str] | None = None,
     uid: str = "",
+    created: str | None = None,
     boot: str = "boot",
     ready: bool = True,
     cordoned: bool = False,
@@ -51,6 +52,7 @@ def node(
                 "name": name,
                 "uid": uid or f"uid-{name}",
                 "labels": dict(labels or {}),
+                "creationTimestamp": created,
                 **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleting else {}),
             },
             "spec": {

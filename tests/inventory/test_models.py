@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.inventory.api import EPOCH, GIB, held, image, node, pod, said
 from webhook.inventory.cluster import Cluster, Rules
 from webhook.inventory.model import Inventory
 from webhook.inventory.node_models import MOST_FACTS, NodeModels
+from webhook.inventory.objects import Resource
 from webhook.inventory.report import Report, read
 from webhook.kube import names
 from webhook.policy.allow import canonical_source
@@ -291,6 +293,20 @@ class TestABoot:
         found.put("nodes", node(uid="2"), EPOCH + 21)
         found.replace("pods", [old], EPOCH + 22)
         assert warm(found, LLAMA) == []
+
+    @pytest.mark.parametrize("order", [("nodes", "pods"), ("pods", "nodes")])
+    def test_of_an_earlier_node_of_that_name_that_nobody_watched(self, order: tuple[Resource, ...]) -> None:
+        """A pod that ended on it may still be there when a controller starts."""
+        created = datetime.fromtimestamp(EPOCH + 15, UTC).isoformat()
+        old, new = said(10, (LLAMA,)), said(20, (QWEN,))
+        found = Cluster(Rules())
+        listed: dict[Resource, list[Any]] = {
+            "nodes": [node(created=created)],
+            "pods": [pod("a", reports=[old]), pod("b", reports=[new])],
+        }
+        for resource in order:
+            found.replace(resource, listed[resource], EPOCH + 30)
+        assert (warm(found, LLAMA), warm(found, QWEN)) == ([], ["n"])
 
 
 class TestARestart:

@@ -73,6 +73,9 @@ class Fleet:
         if is_another or (state.boot and now.boot and state.boot != now.boot):
             state.models.forget(self.now)
             state.former.clear()
+        if now.created and (is_another or before is None):
+            # An earlier node of this name may have left pods behind, and what they reported went with it.
+            state.models.distrust(now.created)
         state.boot = now.boot or state.boot
         boot, since = boot_mark(now.ours)
         if boot and boot != names.digest16(state.boot):

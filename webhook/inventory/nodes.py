@@ -12,6 +12,7 @@ import msgspec
 
 from webhook.inventory.objects import Node
 from webhook.inventory.objects import Taint as NodeTaint
+from webhook.inventory.report import seconds
 from webhook.kube import names, quantity
 from webhook.kube.accelerator import Accelerators
 
@@ -37,12 +38,13 @@ Taint = tuple[str, str, str]
 class NodeFacts(msgspec.Struct, frozen=True, gc=False):
     """A node, condensed. Two of the same facts are equal.
 
-    `takes_pods`: ready, not cordoned, and not about to go; `deleted`: somebody deletes the object. `labels` are all but
-    those of our prefix, `ours` those that Warmpod sets. `accelerators` is what is allocatable of each, `images` the
-    digest of the list of images as it came.
+    `created` is in unix seconds, 0 when not known. `takes_pods`: ready, not cordoned, and not about to go; `deleted`:
+    somebody deletes the object. `labels` are all but those of our prefix, `ours` those that Warmpod sets.
+    `accelerators` is what is allocatable of each, `images` the digest of the list of images as it came.
     """
 
     uid: str
+    created: float
     boot: str
     takes_pods: bool
     deleted: bool
@@ -71,6 +73,7 @@ def facts(node: Node, accelerators: Accelerators, known: NodeFacts | None) -> No
     )
     found = NodeFacts(
         uid=node.metadata.uid,
+        created=seconds(node.metadata.creation_timestamp) or 0.0,
         boot=status.node_info.boot_id if status and status.node_info else "",
         takes_pods=ready and not cordoned and not deleted and not any(_is_leaving(key) for key, _, _ in taints),
         deleted=deleted,

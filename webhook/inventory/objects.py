@@ -19,13 +19,14 @@ class _Read(msgspec.Struct, gc=False, rename="camel"):
 
 
 class Metadata(_Read):
-    """An object's metadata. `deletion_timestamp` is RFC 3339 text; empty when nobody deletes the object."""
+    """An object's metadata. Timestamps are RFC 3339 text; that of a deletion is there once one is asked for."""
 
     name: str = ""
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
     labels: dict[str, str] | None = None
+    creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
 
 
