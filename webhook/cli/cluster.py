@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import click
@@ -23,13 +22,6 @@ def in_bytes(ctx: click.Context, param: click.Parameter, value: str) -> int:
     if found < 0:
         raise click.BadParameter(f"{value!r} is negative", ctx, param)
     return int(found)
-
-
-def finite(ctx: click.Context, param: click.Parameter, value: float) -> float:
-    """Refuse `nan` and `inf`, which are floats to Python and within every range to click."""
-    if not math.isfinite(value):
-        raise click.BadParameter(f"{value} is no number to reckon with", ctx, param)
-    return value
 
 
 def cluster_options(function: Decorated) -> Decorated:

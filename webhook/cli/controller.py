@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from webhook.cli.cluster import accelerator_options, cluster_options, finite, in_bytes
+from webhook.cli.cluster import accelerator_options, cluster_options, in_bytes
 from webhook.cli.errors import CouldNotRun, say
-from webhook.cli.options import option
+from webhook.cli.options import FiniteRange, option
 
 if TYPE_CHECKING:
     from webhook.controller.run import Access
@@ -37,8 +37,7 @@ _FAILURES_SHOWN = 10
 @option("--max-labels-per-node", type=click.IntRange(0, 500), default=20, help="The biggest artifacts get them.")
 @option(
     "--label-writes-per-second",
-    type=click.FloatRange(min=0, min_open=True, max=1000),
-    callback=finite,
+    type=FiniteRange(min=0, min_open=True, max=1000),
     default=25.0,
     help="Nodes labelled in a second, at most.",
 )
@@ -50,8 +49,7 @@ _FAILURES_SHOWN = 10
 )
 @option(
     "--image-gc-min-age",
-    type=click.FloatRange(min=0),
-    callback=finite,
+    type=FiniteRange(min=0),
     default=120.0,
     help="The kubelets' imageMinimumGCAge in seconds.",
 )

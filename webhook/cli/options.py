@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,6 +15,17 @@ from webhook import __version__
 DEFAULT_HYDRATOR_IMAGE = f"warmpod:{__version__}"
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers. `nan` and `inf` are none: floats to Python, and within every range to click."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As click's; a usage error for what is not finite."""
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{found} is no number to reckon with", param, ctx)
+        return found
 
 
 def option(*declarations: str, twin: str | None = None, **attributes: Any) -> Callable[[Decorated], Decorated]:

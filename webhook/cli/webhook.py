@@ -8,11 +8,11 @@ from typing import Literal
 import click
 
 from webhook.cli.errors import CouldNotRun
-from webhook.cli.options import option
+from webhook.cli.options import FiniteRange, option
 
 _FILE = click.Path(path_type=Path)
 _PORT = click.IntRange(0, 65_535)
-_POSITIVE = click.FloatRange(min=0, min_open=True)
+_POSITIVE = FiniteRange(min=0, min_open=True)
 
 
 @click.command()
@@ -39,7 +39,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 @option("--model-bytes-per-second", type=_POSITIVE, default=400e6, help="What the hydrator reads, likewise.")
 @option("--reload-seconds", type=_POSITIVE, default=2.0, help="How often policies, snapshot and certificate are read.")
 @option("--snapshot-max-age", type=_POSITIVE, default=120.0, help="Seconds after which a snapshot is not used.")
-@option("--drain-seconds", type=click.FloatRange(min=0), default=5.0, help="Serving, not ready, after SIGTERM.")
+@option("--drain-seconds", type=FiniteRange(min=0), default=5.0, help="Serving, not ready, after SIGTERM.")
 @option("--log-format", type=click.Choice(["json", "text"]), default="json", help="Form of the log on stderr.")
 @option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least level.")
 def command(
