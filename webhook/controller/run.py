@@ -10,13 +10,13 @@ import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from webhook import __version__
 from webhook.controller.election import Election
 from webhook.controller.intake import Intake
 from webhook.controller.labeller import Labeller
-from webhook.controller.lease import Caller, LeaseApi
+from webhook.controller.lease import LeaseApi
 from webhook.controller.metrics import Metrics
 from webhook.controller.publisher import Publisher
 from webhook.controller.status import Status
@@ -54,9 +54,7 @@ class Access:
 
     def lease(self, api: KubeApi) -> LeaseApi:
         """The Lease, reached through `api`."""
-        # Its requests are not of the type that the transport names, for that type knows no leases; but they have all
-        # that it reads.
-        return LeaseApi(cast("Caller", api.transport), self.lease_namespace or _own_namespace(), self.lease_name)
+        return LeaseApi(api.transport, self.lease_namespace or _own_namespace(), self.lease_name)
 
     def name(self) -> str:
         """The identity of this process."""

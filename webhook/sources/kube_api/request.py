@@ -4,11 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 from webhook.inventory.objects import Resource
 from webhook.sources.kube_api.permissions import CALLS, COLLECTIONS, group
+
+
+class Sendable(Protocol):
+    """What the transport reads of a request, whatever it is about."""
+
+    @property
+    def what(self) -> str:
+        """What it is for, to follow after "cannot"."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """HTTP's method."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The URL's path."""
+        ...
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The URL's parameters."""
+        ...
+
+    @property
+    def body(self) -> Any:
+        """What is sent as JSON; None for nothing."""
+        ...
+
+    @property
+    def content_type(self) -> str:
+        """Of the body."""
+        ...
+
+    @property
+    def accept(self) -> str:
+        """Of the answer."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from webhook import __version__
 from webhook.sources.kube_api.credentials import Credentials, NoCluster
 from webhook.sources.kube_api.failure import ApiFailure, from_answer, shown
-from webhook.sources.kube_api.request import Request
+from webhook.sources.kube_api.request import Sendable
 
 CONNECT_SECONDS = 10.0
 REQUEST_SECONDS = 60.0
@@ -93,7 +93,7 @@ class Transport:
         """Close the connections."""
         await self._connections.close()
 
-    async def call(self, request: Request) -> bytes:
+    async def call(self, request: Sendable) -> bytes:
         """The body of the answer. Raises `ApiFailure`."""
         limit = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS)
         response = await self._answer(request, limit)
@@ -104,7 +104,7 @@ class Transport:
         finally:
             _drop(response)
 
-    async def stream(self, request: Request) -> Stream:
+    async def stream(self, request: Sendable) -> Stream:
         """The body of the answer as it comes; close it. Raises `ApiFailure`."""
         limit = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
         try:
@@ -114,7 +114,7 @@ class Transport:
             raise self._failure(request.what, error) from error
         return Stream(request.what, response)
 
-    async def _answer(self, request: Request, limit: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+    async def _answer(self, request: Sendable, limit: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """The answer of a status below 300, its body unread. Refused credentials are renewed and tried once more."""
         while True:
             generation = self._generation
@@ -134,7 +134,7 @@ class Transport:
             if failure.kind != "unauthorized" or not await self.renew(generation):
                 raise failure
 
-    async def _send(self, request: Request, limit: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+    async def _send(self, request: Sendable, limit: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         generation = self._generation
         headers = {
             "Accept": request.accept,
