@@ -18,7 +18,7 @@ from webhook.sandbox.nodes import PretendNode
 from webhook.sandbox.sandbox import Sandbox
 from webhook.sources.kube_api import Conflict, KubeApi, NodeGone, Pace, Refused, listing
 from webhook.sources.kube_api.failure import ErrorEvent
-from webhook.sources.kube_api.request import Request
+from webhook.sources.kube_api.request import Request, Sendable
 from webhook.sources.kube_api.watch import Watch
 
 pytestmark = pytest.mark.cluster
@@ -119,7 +119,8 @@ class Pages:
         self.before_page: Callable[[int], Awaitable[None]] | None = None
         send = api.transport._send
 
-        async def counted(request: Request, limit: Any) -> Any:
+        async def counted(request: Sendable, limit: Any) -> Any:
+            assert isinstance(request, Request)
             if request.verb == "list":
                 self.pages += 1
                 if self.before_page:

@@ -260,7 +260,7 @@ def test_what_fails_for_a_while_is_written_afterwards(tmp_path: Path, fault: Fau
         world.server.faults.extend([fault] * 4)
         world.start()
         await world.until(lambda: all(KEY in found.labels for found in world.server.nodes.values()), 20)
-        assert world.labeller.writes["throttled"] >= 1
+        await world.until(lambda: world.labeller.writes["throttled"] >= 1)
 
     play(tmp_path, scenario)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import ssl
@@ -46,6 +47,14 @@ def plugin(directory: Path, script: str) -> dict[str, Any]:
     path = directory / "plugin.py"
     path.write_text(script)
     return {"exec": {**EXEC, "args": [str(path)]}}
+
+
+def running(script: Path) -> bool:
+    for commands in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(script).encode() in commands.read_bytes():
+                return True
+    return False
 
 
 def loaded(path: Path, context: str | None = None) -> Any:
@@ -165,6 +174,7 @@ def test_failing_exec_plugin_is_told(
         loaded(kubeconfig(tmp_path, plugin(tmp_path, script)))
     assert says in str(caught.value)
     assert not caplog.records, "told once"
+    assert not running(tmp_path / "plugin.py"), "what hangs is ended"
 
 
 def test_missing_exec_plugin_is_told(tmp_path: Path) -> None:

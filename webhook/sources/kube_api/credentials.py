@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,8 @@ it once a minute."""
 
 EXEC_SECONDS = 60.0
 """How long an exec plugin may take: it may ask a far-away service, it may not wait for a person."""
+
+_REAP_SECONDS = 2.0
 
 _SKEW_SECONDS = 60.0
 """An exec plugin's credentials are renewed this long before they expire."""
@@ -122,11 +125,13 @@ class Kubeconfig:
             raise NoCluster(f"there is no kubeconfig at {self._path}; name one with --kubeconfig FILE")
         load: Any = load_kube_config  # the library leaves it untyped
         configuration = Configuration()
+        before = _children()
         try:
             with _complaints() as complaints:
                 async with asyncio.timeout(EXEC_SECONDS):
                     loader = await load(os.pathsep.join(paths), self._context, configuration, persist_config=False)
         except TimeoutError:
+            await _kill(_children() - before)
             raise NoCluster(
                 f"{self} cannot be used: its exec plugin did not finish within {EXEC_SECONDS:g} s. Does it wait for a "
                 "login? Run `kubectl get nodes` with this kubeconfig to see"
@@ -149,6 +154,30 @@ class Kubeconfig:
 def _existing(paths: str) -> list[str]:
     found = (Path(path).expanduser() for path in paths.split(os.pathsep) if path)
     return [str(path) for path in found if path.exists()]
+
+
+def _children() -> set[int]:
+    """The processes that this one started and that are still there."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError):  # it ended while we looked
+            if int(stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]) == os.getpid():
+                found.add(int(stat.parent.name))
+    return found
+
+
+async def _kill(plugins: set[int]) -> None:
+    """End exec plugins that hang: the library starts them, keeps them to itself, and does not end them.
+
+    Returns when they are gone; the next try would start another one beside them.
+    """
+    for plugin in plugins:
+        with suppress(ProcessLookupError):
+            os.kill(plugin, signal.SIGKILL)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_REAP_SECONDS):
+            while plugins & _children():  # noqa: ASYNC110  nothing tells of a process that the library started
+                await asyncio.sleep(0.02)
 
 
 def _seconds_until(expiry: datetime) -> float:
