@@ -107,6 +107,7 @@ def measure(people: Populace, nodes: int, pods: int, *, with_labels: bool) -> tu
             "% of a core": 100 * ours / elapsed,
             "floor %": 100 * theirs / elapsed,
         }
+        report.progress(json.dumps(row))
         return row, _labels(people, place) if with_labels else None
 
 
@@ -171,7 +172,6 @@ def main() -> None:
     with populace.api_server() as people:
         for size in sizes:
             row, labels = measure(people, *size, with_labels=size == sizes[-1])
-            report.progress(json.dumps(row))
             rows.append(row)
     tables = [report.Table("growth, one controller each", rows)]
     if labels:

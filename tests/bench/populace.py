@@ -31,6 +31,7 @@ IMAGES_PER_NODE = 50
 LARGE_PER_NODE = 8
 WRITERS = 8
 BEATERS = 4
+SILENCE_SECONDS = 20.0
 GIB = 2**30
 
 
@@ -64,8 +65,11 @@ class Populace:
         accept: str = "application/json",
     ) -> Object:
         """One request over this thread's connection. Raises Refused for any status from 400 on."""
+        # An API server hangs up on who is silent for long.
+        used = getattr(self._local, "used", 0.0)
+        self._local.used = time.monotonic()
         connection: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
-        if connection is None:
+        if connection is None or time.monotonic() - used > SILENCE_SECONDS:
             host, _, port = self.server.removeprefix("https://").partition(":")
             connection = http.client.HTTPSConnection(host, int(port), context=self.context(), timeout=60)
             self._local.connection = connection
