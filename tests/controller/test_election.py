@@ -364,7 +364,7 @@ def test_a_release_that_fails_is_survived(tmp_path: Path) -> None:
         server.fault = lambda _method, _path: Trouble("hang")
         began = time.monotonic()
         await one.stop()
-        assert time.monotonic() < began + 3
+        assert time.monotonic() < began + 10
         assert server.holder == "one"
 
     play(tmp_path, scenario)

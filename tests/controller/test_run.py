@@ -123,7 +123,7 @@ def test_from_start_to_sigterm(tmp_path: Path) -> None:
         assert artifact.mask.bit_count() == 2
         stage.server.nodes["gpu-3"].images.append(IMAGE)
         stage.server.touch("gpu-3")
-        await until(lambda: "gpu-3" in stage.labelled(), 5)
+        await until(lambda: "gpu-3" in stage.labelled(), 20)
         assert await controller.metric("warmpod_controller_leader") == 1
         assert await controller.metric("warmpod_controller_nodes") == 4
         assert await controller.metric('warmpod_controller_label_writes_total{result="applied"}') == 3
@@ -162,11 +162,11 @@ def test_of_two_one_labels_and_both_write_their_snapshot(tmp_path: Path) -> None
         assert "[+] leader: one.json" in (await two.get("/readyz?verbose"))[1]
         stage.server.nodes["gpu-3"].images.append(IMAGE)
         stage.server.touch("gpu-3")
-        await until(lambda: "gpu-3" in stage.labelled(), 5)
+        await until(lambda: "gpu-3" in stage.labelled(), 20)
         await until(lambda: decode(one.snapshot.read_bytes()).id == decode(two.snapshot.read_bytes()).id)
         assert two.said("leading") == []
         await one.end()
-        await until(lambda: bool(two.said("leading")), 3)
+        await until(lambda: bool(two.said("leading")), 10)
 
     play(tmp_path, scenario)
 
