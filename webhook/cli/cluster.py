@@ -34,14 +34,3 @@ def cluster_options(function: Decorated) -> Decorated:
     )
     context = option("--context", metavar="NAME", help="Context of the kubeconfig. Default: its current one.")
     return kubeconfig(context(function))
-
-
-def accelerator_options(function: Decorated) -> Decorated:
-    """What counts as an accelerator: `accelerators` and `device_classes`, as the webhook has them."""
-    resources = option(
-        "--accelerators", multiple=True, metavar="PATTERN", help="Resource name that marks a GPU; * is any text."
-    )
-    classes = option(
-        "--device-classes", multiple=True, metavar="PATTERN", help="DeviceClass that marks a GPU pod; * is any text."
-    )
-    return resources(classes(function))

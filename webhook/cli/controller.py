@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from webhook.cli.cluster import accelerator_options, cluster_options, in_bytes
+from webhook.cli.cluster import cluster_options, in_bytes
 from webhook.cli.errors import CouldNotRun, say
-from webhook.cli.options import FiniteRange, option
+from webhook.cli.options import FiniteRange, accelerator_options, accelerators_of, log_options, option
 
 if TYPE_CHECKING:
     from webhook.controller.run import Access
@@ -61,8 +61,7 @@ _FAILURES_SHOWN = 10
 )
 @accelerator_options
 @option("--cleanup", is_flag=True, help="Take every label of Warmpod off every node, and end.")
-@option("--log-format", type=click.Choice(["json", "text"]), default="json", help="Form of the log on stderr.")
-@option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least level.")
+@log_options
 def command(
     *,
     snapshot: Path | None,
@@ -96,9 +95,7 @@ def command(
     from webhook.daemon.logs import configure_logging
     from webhook.daemon.process import CannotStart
     from webhook.inventory.rules import Rules
-    from webhook.kube.accelerator import DEFAULT_DEVICE_CLASSES, DEFAULT_PATTERNS, Accelerators
 
-    marks = Accelerators(accelerators or DEFAULT_PATTERNS, device_classes or DEFAULT_DEVICE_CLASSES)
     access = Access(
         kubeconfig=kubeconfig,
         context=context,
@@ -116,7 +113,7 @@ def command(
             Options(
                 snapshot=snapshot,
                 rules=Rules(
-                    accelerators=marks,
+                    accelerators=accelerators_of(accelerators, device_classes),
                     min_image_bytes=min_image_bytes,
                     max_labels=max_labels_per_node,
                     max_images=node_status_max_images,

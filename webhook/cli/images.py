@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from webhook.cli.cluster import accelerator_options, cluster_options
+from webhook.cli.cluster import cluster_options
 from webhook.cli.errors import CouldNotRun, ExitCode, say
-from webhook.cli.options import option
+from webhook.cli.options import accelerator_options, accelerators_of, option
 
 if TYPE_CHECKING:
     from webhook.inventory.model import Artifact, Inventory
@@ -60,9 +60,9 @@ def command(
     if snapshot is not None:
         source, inventory = str(snapshot), _from_file(snapshot)
     elif dump is not None:
-        source, inventory = str(dump), _from_dump(dump, _marks(accelerators, device_classes))
+        source, inventory = str(dump), _from_dump(dump, accelerators_of(accelerators, device_classes))
     else:
-        source, inventory = _from_cluster(kubeconfig, context, _marks(accelerators, device_classes))
+        source, inventory = _from_cluster(kubeconfig, context, accelerators_of(accelerators, device_classes))
     found = _chosen(inventory, node, models_only=models_only)
     if output == "table":
         if found:
@@ -88,12 +88,6 @@ def _from_file(path: Path) -> Inventory:
         raise CouldNotRun(
             f"--snapshot: {path}: {error}", hint="it is the file that `warmpod controller` writes"
         ) from error
-
-
-def _marks(accelerators: Sequence[str], device_classes: Sequence[str]) -> Accelerators:
-    from webhook.kube.accelerator import DEFAULT_DEVICE_CLASSES, DEFAULT_PATTERNS, Accelerators
-
-    return Accelerators(tuple(accelerators) or DEFAULT_PATTERNS, tuple(device_classes) or DEFAULT_DEVICE_CLASSES)
 
 
 def _from_dump(path: Path, marks: Accelerators) -> Inventory:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from webhook import __version__
+
+if TYPE_CHECKING:
+    from webhook.kube.accelerator import Accelerators
 
 #: What commands without a cluster put into the pods they show; installations give theirs by digest.
 DEFAULT_HYDRATOR_IMAGE = f"warmpod:{__version__}"
@@ -50,3 +53,32 @@ def facts_options(function: Decorated) -> Decorated:
         help="For namespaces without the label pod-security.kubernetes.io/enforce.",
     )
     return image(level(function))
+
+
+def accelerator_options(function: Decorated) -> Decorated:
+    """What counts as an accelerator: `accelerators` and `device_classes`, for `accelerators_of`."""
+    resources = option(
+        "--accelerators", multiple=True, metavar="PATTERN", help="Resource name that marks a GPU pod; * is any text."
+    )
+    classes = option(
+        "--device-classes", multiple=True, metavar="PATTERN", help="DeviceClass that marks a GPU pod; * is any text."
+    )
+    return resources(classes(function))
+
+
+def accelerators_of(patterns: Sequence[str], device_classes: Sequence[str]) -> Accelerators:
+    """What the two options mean: every known one where nothing is given."""
+    from webhook.kube.accelerator import DEFAULT_DEVICE_CLASSES, DEFAULT_PATTERNS, Accelerators
+
+    return Accelerators(patterns or DEFAULT_PATTERNS, device_classes or DEFAULT_DEVICE_CLASSES)
+
+
+def log_options(function: Decorated) -> Decorated:
+    """How a process logs: `log_format` and `log_level`."""
+    form = option(
+        "--log-format", type=click.Choice(["json", "text"]), default="json", help="Form of the log on stderr."
+    )
+    level = option(
+        "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least level."
+    )
+    return form(level(function))

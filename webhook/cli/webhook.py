@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from webhook.cli.errors import CouldNotRun
-from webhook.cli.options import FiniteRange, option
+from webhook.cli.options import FiniteRange, accelerator_options, accelerators_of, log_options, option
 
 _FILE = click.Path(path_type=Path)
 _PORT = click.IntRange(0, 65_535)
@@ -27,8 +27,7 @@ _POSITIVE = FiniteRange(min=0, min_open=True)
 @option("--metrics-host", default="0.0.0.0", help="Address of /livez, /readyz, /metrics.")  # noqa: S104  as Options
 @option("--metrics-port", type=_PORT, default=8080, help="Port of /livez, /readyz, /metrics, plain HTTP.")
 @option("--hydrator-image", default="", help="Image of the init container. Without it nothing is hydrated.")
-@option("--accelerators", multiple=True, metavar="PATTERN", help="Resource name that marks a GPU pod; * is any text.")
-@option("--device-classes", multiple=True, metavar="PATTERN", help="DeviceClass that marks a GPU pod; * is any text.")
+@accelerator_options
 @option(
     "--default-pod-security-level",
     type=click.Choice(["privileged", "baseline", "restricted"]),
@@ -40,8 +39,7 @@ _POSITIVE = FiniteRange(min=0, min_open=True)
 @option("--reload-seconds", type=_POSITIVE, default=2.0, help="How often policies, snapshot and certificate are read.")
 @option("--snapshot-max-age", type=_POSITIVE, default=120.0, help="Seconds after which a snapshot is not used.")
 @option("--drain-seconds", type=FiniteRange(min=0), default=5.0, help="Serving, not ready, after SIGTERM.")
-@option("--log-format", type=click.Choice(["json", "text"]), default="json", help="Form of the log on stderr.")
-@option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", help="Least level.")
+@log_options
 def command(
     *,
     policies: Path,
@@ -71,7 +69,6 @@ def command(
     from webhook.admission.decision import Settings
     from webhook.daemon.logs import configure_logging
     from webhook.daemon.process import CannotStart
-    from webhook.kube.accelerator import DEFAULT_DEVICE_CLASSES, DEFAULT_PATTERNS, Accelerators
     from webhook.kube.podsecurity import Level
     from webhook.server.run import Options, run
 
@@ -90,7 +87,7 @@ def command(
         drain_seconds=drain_seconds,
         settings=Settings(
             hydrator_image=hydrator_image,
-            accelerators=Accelerators(accelerators or DEFAULT_PATTERNS, device_classes or DEFAULT_DEVICE_CLASSES),
+            accelerators=accelerators_of(accelerators, device_classes),
             default_level=Level(default_pod_security_level),
             image_bytes_per_second=image_bytes_per_second,
             model_bytes_per_second=model_bytes_per_second,

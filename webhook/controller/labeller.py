@@ -214,7 +214,7 @@ class Labeller:
     def _refuse(self, node: str, error: Exception, last: _Memory | None) -> float:
         """Count it, tell of it; for how long to leave the node alone."""
         self.writes["refused"] += 1
-        if not self._pace.paused:  # as in _trouble
+        if not self._pace.paused:  # as in _pause
             self._refusals += 1
         if self._refusals >= _REFUSALS:
             self._pace.pause(min(2.0 ** min(self._refusals - _REFUSALS, 16), _PAUSE_MOST))
