@@ -38,6 +38,17 @@ spec:
   fallbackVolume: {emptyDir: {sizeLimit: 200Gi}}
 """
 
+SHARED_CACHE = """
+---
+kind: NodeCache
+apiVersion: warmpod.dev/v1alpha1
+metadata: {name: shared}
+spec:
+  volume: {hostPath: {path: /mnt/shared, type: DirectoryOrCreate}}
+  tenancy: Cluster
+"""
+"""A cache of everyone's."""
+
 CLIENT_PROFILE = """
 ---
 kind: ClientProfile

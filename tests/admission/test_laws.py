@@ -86,15 +86,7 @@ SETS: dict[str, PolicySet] = {
 """,
             name="b",
         ),
-        """
----
-kind: NodeCache
-apiVersion: warmpod.dev/v1alpha1
-metadata: {name: shared}
-spec:
-  volume: {hostPath: {path: /mnt/shared, type: DirectoryOrCreate}}
-  tenancy: Cluster
-""",
+        builders.SHARED_CACHE,
     ),
     "conditions": builders.policies(
         builders.policy(

@@ -13,15 +13,6 @@ from webhook.admission.decision import Decision, Facts
 from webhook.inventory.model import Artifact, Inventory, NodeRoom, Taint
 from webhook.kube import Object, names
 
-SHARED_CACHE = """
----
-kind: NodeCache
-apiVersion: warmpod.dev/v1alpha1
-metadata: {name: shared}
-spec:
-  volume: {hostPath: {path: /mnt/shared, type: DirectoryOrCreate}}
-  tenancy: Cluster
-"""
 ACKNOWLEDGED = "  acknowledge: [RequireBlocksScaleFromZero]\n"
 NAME = builders.CANONICAL_IMAGE
 
@@ -38,7 +29,9 @@ def spec(images: str = "Prefer", models: str = "Off", cache: str = "nvme") -> st
 
 
 def facts(*artifacts: Artifact, policy: str | None = None, **fields: Any) -> Facts:
-    text = builders.policy(spec() if policy is None else policy) + (SHARED_CACHE if "shared" in (policy or "") else "")
+    text = builders.policy(spec() if policy is None else policy) + (
+        builders.SHARED_CACHE if "shared" in (policy or "") else ""
+    )
     return builders.facts(text, inventory=builders.inventory(*artifacts, **fields))
 
 

@@ -13,7 +13,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from tests.controller.kube_server import HTML, Answer, Fault, KubeServer, Node, Trouble
+from tests.controller.kube_server import HTML, Fault, KubeServer, Node, Trouble
+from tests.scripted_http import Answer
 from webhook.cli.main import main
 from webhook.inventory.model import Artifact, Inventory, NodeRoom
 from webhook.inventory.snapshot_writing import encode

@@ -11,12 +11,12 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlsplit
 
+from tests.scripted_http import STREAM_HEAD, Answer, HttpRequest, HttpServer, reply
 from webhook.kube import names
 from webhook.sources.kube_api import KubeApi
 
@@ -33,16 +33,6 @@ async def until(ready: Callable[[], object], seconds: float = 15.0) -> float:
         assert time.monotonic() < began + seconds, "it did not come to that"
         await asyncio.sleep(0.005)
     return time.monotonic() - began
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer instead of the right one."""
-
-    status: int = 500
-    body: bytes = b'{"kind":"Status","message":"scripted"}'
-    headers: dict[str, str] = field(default_factory=dict)
-    content_type: str = "application/json"
 
 
 @dataclass(frozen=True)
@@ -78,10 +68,11 @@ class Seen:
     body: Any
 
 
-class KubeServer:
+class KubeServer(HttpServer):
     """`async with KubeServer().serve(path) as api:` gives a client of it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.lease: Object | None = None
         self.namespace_exists = True
         self.nodes: dict[str, Node] = {}
@@ -94,8 +85,6 @@ class KubeServer:
         self.most_busy = 0
         self.slow = 0.0
         self._version = 1
-        self._port = 0
-        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
     # --- what people do
 
@@ -144,59 +133,27 @@ class KubeServer:
 
     @asynccontextmanager
     async def serve(self, directory: Path) -> AsyncIterator[KubeApi]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self._port = server.sockets[0].getsockname()[1]
+        await self.start()
         try:
             async with KubeApi.connect(self.kubeconfig(directory)) as api:
                 yield api
         finally:
-            server.close()
-            for writer, task in list(self._connections.items()):
-                writer.transport.abort()
-                task.cancel()
-                await asyncio.wait([task])
-            await server.wait_closed()
+            await self.stop()
 
     def kubeconfig(self, directory: Path) -> Path:
-        path = directory / "kubeconfig"
-        document = {
-            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self._port}"}}],
-            "users": [{"name": "u", "user": {"token": "t"}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-            "current-context": "x",
-        }
-        path.write_text(json.dumps(document))
-        return path
+        return self.write_kubeconfig(directory, {"token": "t"})
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._converse(reader, writer))
-        self._connections[writer] = task
-        await asyncio.wait([task])
-        self._connections.pop(writer)
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                first, *rest = head.decode().split("\r\n")
-                method, target, _ = first.split(" ")
-                headers = {key.lower(): value for key, _, value in (one.partition(": ") for one in rest if one)}
-                body = await reader.readexactly(int(headers.get("content-length", "0")))
-                parts = urlsplit(target)
-                now = asyncio.get_running_loop().time()
-                document = json.loads(body) if body else None
-                self.seen.append(Seen(method, parts.path, dict(parse_qsl(parts.query)), now, document))
-                if not await self._respond(self.seen[-1], writer):
-                    writer.transport.abort()
-                    return
+    async def handle(self, request: HttpRequest, writer: asyncio.StreamWriter) -> bool:
+        document = json.loads(request.body) if request.body else None
+        now = asyncio.get_running_loop().time()
+        self.seen.append(Seen(request.method, request.path, request.query, now, document))
+        return await self._respond(self.seen[-1], writer)
 
     async def _respond(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; False when the connection is to be reset."""
         fault = self.faults.popleft() if self.faults else self.fault(seen.method, seen.path)
         if isinstance(fault, Answer):
-            await _reply(writer, fault)
+            await reply(writer, fault)
             return True
         if isinstance(fault, Trouble):
             if fault.what == "hang":
@@ -213,7 +170,7 @@ class KubeServer:
             await asyncio.sleep(self.slow)
         finally:
             self.busy -= 1
-        await _reply(writer, self._do(seen))
+        await reply(writer, self._do(seen))
         return True
 
     def _do(self, seen: Seen) -> Answer:
@@ -244,7 +201,7 @@ class KubeServer:
         return _object(self.lease)
 
     async def _watch(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(STREAM_HEAD)
         last = int(seen.query["resourceVersion"])
         while True:
             if seen.path != "/api/v1/nodes":
@@ -320,10 +277,3 @@ def _object(found: Any, code: int = 200) -> Answer:
 def _status(code: int, reason: str, message: str, **details: Any) -> Answer:
     body = {"kind": "Status", "apiVersion": "v1", "code": code, "reason": reason, "message": message}
     return Answer(code, json.dumps({**body, "details": details}).encode())
-
-
-async def _reply(writer: asyncio.StreamWriter, answer: Answer) -> None:
-    headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body)), **answer.headers}
-    head = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
-    writer.write(f"HTTP/1.1 {answer.status} Scripted\r\n{head}\r\n".encode() + answer.body)
-    await writer.drain()

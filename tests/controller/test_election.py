@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import pytest
 
-from tests.controller.kube_server import HTML, LEASE, LEASES, NAMESPACE, Answer, Fault, KubeServer, Trouble, until
+from tests.controller.kube_server import HTML, LEASE, LEASES, NAMESPACE, Fault, KubeServer, Trouble, until
+from tests.scripted_http import Answer
 from webhook.controller.election import Election, Timing, microtime
 from webhook.controller.lease import Caller, Lease, LeaseApi
 from webhook.sources.kube_api import KubeApi

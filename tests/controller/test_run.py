@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.controller.kube_server import HTML, LEASE, NAMESPACE, Answer, Fault, KubeServer, Node, Trouble, until
+from tests.controller.kube_server import HTML, LEASE, NAMESPACE, Fault, KubeServer, Node, Trouble, until
+from tests.scripted_http import Answer
 from webhook.inventory.snapshot import decode
 from webhook.kube import names
 

@@ -26,15 +26,9 @@ SPEC = """
       mountPath: /models
       placement: Off
 """
-CACHES = """
----
-kind: NodeCache
-apiVersion: warmpod.dev/v1alpha1
-metadata: {name: shared}
-spec:
-  volume: {hostPath: {path: /mnt/shared, type: DirectoryOrCreate}}
-  tenancy: Cluster
----
+CACHES = (
+    builders.SHARED_CACHE
+    + """---
 kind: NodeCache
 apiVersion: warmpod.dev/v1alpha1
 metadata: {name: claim}
@@ -42,6 +36,7 @@ spec:
   volume: {persistentVolumeClaim: {claimName: cache}}
   keepFree: 5%
 """
+)
 DIGEST = names.digest16(builders.MODEL)
 TOKEN = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
 IRSA: dict[str, Any] = {

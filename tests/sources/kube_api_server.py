@@ -9,26 +9,16 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qsl, urlsplit
 
+from tests.scripted_http import STREAM_HEAD, Answer, HttpRequest, HttpServer, reply
 from webhook.sources.kube_api import KubeApi
 
 Object = dict[str, Any]
 Kind = Literal["list", "watch", "initial", "patch"]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer instead of the right one."""
-
-    status: int = 500
-    body: bytes = b'{"kind":"Status","message":"scripted"}'
-    headers: Mapping[str, str] = field(default_factory=dict)
-    content_type: str = "application/json"
 
 
 @dataclass(frozen=True)
@@ -74,10 +64,11 @@ class Seen:
     body: bytes
 
 
-class ApiServer:
+class ApiServer(HttpServer):
     """`async with ApiServer().serve(path) as api:` gives a client of it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.objects: dict[str, Object] = {}
         self.log: list[tuple[int, str, Object]] = []
         self.version = 100
@@ -98,10 +89,7 @@ class ApiServer:
         self.before_answer: Callable[[Seen], None] = lambda _seen: None
         self.resource = "nodes"
         self.prefix = "/api/v1/"
-        self.port = 0
         self._changed = asyncio.Condition()
-        self._server: asyncio.Server | None = None
-        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
         self._snapshots: dict[str, tuple[int, list[Object]]] = {}
 
     # --- what happens in the cluster
@@ -139,20 +127,6 @@ class ApiServer:
 
     # --- the server
 
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        """As kill -9 does: the port is closed, and every connection reset."""
-        assert self._server
-        self._server.close()
-        for writer, task in list(self._connections.items()):
-            writer.transport.abort()
-            task.cancel()
-            await asyncio.wait([task])
-        await self._server.wait_closed()
-
     @asynccontextmanager
     async def serve(self, directory: Path, token: str = "good") -> AsyncIterator[KubeApi]:
         await self.start()
@@ -163,60 +137,34 @@ class ApiServer:
             await self.stop()
 
     def kubeconfig(self, directory: Path, token: str = "good") -> Path:
-        path = directory / "kubeconfig"
         (directory / "token").write_text(token + "\n")
-        document = {
-            "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{self.port}"}}],
-            "users": [{"name": "u", "user": {"tokenFile": "token"}}],
-            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-            "current-context": "x",
-        }
-        path.write_text(json.dumps(document))
-        return path
+        return self.write_kubeconfig(directory, {"tokenFile": "token"})
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Not the task that the stream made for us: asyncio complains when somebody cancels that one.
-        task = asyncio.create_task(self._converse(reader, writer))
-        self._connections[writer] = task
-        await asyncio.wait([task])
-        self._connections.pop(writer)
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                first, *rest = head.decode().split("\r\n")
-                method, target, _ = first.split(" ")
-                headers = {key.lower(): value for key, _, value in (one.partition(": ") for one in rest if one)}
-                body = await reader.readexactly(int(headers.get("content-length", "0")))
-                parts = urlsplit(target)
-                query = dict(parse_qsl(parts.query))
-                await self._answer(Seen(_kind(method, query), parts.path, query, headers, body), writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
+    async def handle(self, request: HttpRequest, writer: asyncio.StreamWriter) -> bool:
+        method, path, query, headers, body = request
+        await self._answer(Seen(_kind(method, query), path, query, headers, body), writer)
+        return True
 
     async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
         self.seen.append(seen)
         self.before_answer(seen)
         if self.tokens is not None and seen.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
-            await _reply(writer, Answer(401, status(401, "Unauthorized", "Unauthorized")))
+            await reply(writer, Answer(401, status(401, "Unauthorized", "Unauthorized")))
             return
         if seen.path != f"{self.prefix}{self.resource}" and seen.kind != "patch":
-            await _reply(writer, Answer(404, b"404 page not found\n", content_type="text/plain"))
+            await reply(writer, Answer(404, b"404 page not found\n", content_type="text/plain"))
             return
         faults = self.faults[seen.kind]
         fault = faults.popleft() if faults else None
         if isinstance(fault, Answer):
-            await _reply(writer, fault)
+            await reply(writer, fault)
         elif isinstance(fault, Hang):
             await asyncio.sleep(3600)
         elif seen.kind == "list":
-            await _reply(writer, self._page(seen.query))
+            await reply(writer, self._page(seen.query))
         elif seen.kind == "initial" and self.initial.startswith("refused"):
             code = int(self.initial.split()[1])
-            await _reply(writer, Answer(code, status(code, "Invalid", "sendInitialEvents is forbidden for watch")))
+            await reply(writer, Answer(code, status(code, "Invalid", "sendInitialEvents is forbidden for watch")))
         elif seen.kind != "patch":
             await self._watch(seen, fault or Stream(after=1 << 60), writer)
 
@@ -239,7 +187,7 @@ class ApiServer:
         return Answer(200, json.dumps({"metadata": metadata, "items": objects[start : start + limit] or None}).encode())
 
     async def _watch(self, seen: Seen, fault: Stream, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(STREAM_HEAD)
         sent, last = 0, b""
         try:
             async with asyncio.timeout(float(seen.query["timeoutSeconds"])):
@@ -312,15 +260,6 @@ def _kind(method: str, query: Mapping[str, str]) -> Kind:
     if "watch" not in query:
         return "list"
     return "initial" if "sendInitialEvents" in query else "watch"
-
-
-async def _reply(writer: asyncio.StreamWriter, answer: Answer) -> None:
-    headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body)), **answer.headers}
-    text = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
-    writer.write(f"HTTP/1.1 {answer.status} Scripted\r\n{text}\r\n".encode() + answer.body)
-    await writer.drain()
-    if "Content-Length" in answer.headers:
-        writer.close()  # it was a lie
 
 
 async def _chunks(writer: asyncio.StreamWriter, data: bytes, size: int) -> None:

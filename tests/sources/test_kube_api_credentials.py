@@ -185,16 +185,6 @@ def test_missing_exec_plugin_is_told(tmp_path: Path) -> None:
 # --- certificates
 
 
-class TlsServer(ApiServer):
-    """The same over TLS; asks for a client certificate when it knows an authority for them."""
-
-    context: ssl.SSLContext | None = None
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.context)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-
 def tls(directory: Path, authority: Any, clients: Any = None) -> ssl.SSLContext:
     leaf = issue_leaf(authority, ["127.0.0.1"], NOW, common_name="kube-apiserver")
     (directory / "server.crt").write_bytes(leaf.certificate_pem)
@@ -216,7 +206,7 @@ def test_service_accounts_token_and_authority_are_followed(tmp_path: Path, monke
     (tmp_path / "ca.crt").write_bytes(old.certificate_pem)
 
     async def test() -> None:
-        server = TlsServer()
+        server = ApiServer()
         server.tokens = {"first", "second"}
         server.context = tls(tmp_path, old)
         await server.start()
@@ -250,7 +240,7 @@ def test_client_certificate_of_a_kubeconfig(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
 
     async def test() -> None:
-        server = TlsServer()
+        server = ApiServer()
         server.context = tls(tmp_path, authority, authority)
         await server.start()
         user = {"client-certificate": "crt", "client-key": "key"}

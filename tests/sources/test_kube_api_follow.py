@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.scripted_http import Answer
 from tests.sources.kube_api_mirror import FAST, following
-from tests.sources.kube_api_server import Answer, ApiServer, Hang, Stream, line, status
+from tests.sources.kube_api_server import ApiServer, Hang, Stream, line, status
 from webhook.sources.kube_api import ApiFailure, Changed, KubeApi, Listed, Pace, WatchStats, follow, transport
 from webhook.sources.kube_api.follow import INITIAL_ATTEMPTS, STEADY_SECONDS, _Follower
 from webhook.sources.kube_api.listing import Listing

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.scripted_http import Answer
 from tests.sources.kube_api_mirror import Following, following
-from tests.sources.kube_api_server import Answer, ApiServer, Fault, Kind, Stream, line, status
+from tests.sources.kube_api_server import ApiServer, Fault, Kind, Stream, line, status
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 EMPTY = Stream(after=1 << 60)

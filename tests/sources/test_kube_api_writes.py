@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.sources.kube_api_server import Answer, ApiServer, status
+from tests.scripted_http import Answer
+from tests.sources.kube_api_server import ApiServer, status
 from webhook.kube import names
 from webhook.sources.kube_api import Conflict, KubeApi, NodeGone, Refused, Throttled, Unwritten
 
