@@ -9,11 +9,12 @@ import base64
 import http.client
 import json
 import os
+import random
 import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -33,8 +34,6 @@ SECRET_KEY = "object/store+tests"
 REGION = "us-east-1"
 PART_BYTES = 5 << 20  # the least that S3 takes as a part which is not the last
 START_SECONDS = 60.0
-
-_SOCKETS = ("master", "volume", "filer", "s3")
 
 
 class Refused(Exception):
@@ -56,11 +55,12 @@ class ObjectStore:
     secret_key = SECRET_KEY
     region = REGION
 
-    def __init__(self, url: str, tls_url: str, ca: Path) -> None:
+    def __init__(self, url: str, tls_url: str, ca: Path, master: str) -> None:
         self.url = url
         self.tls_url = tls_url
         self.ca = ca
         self._address = url.removeprefix("http://")
+        self._master = master
         self._numbers = count(1)
         self._connection: http.client.HTTPConnection | None = None
         self._signing = auth.AwsSigningConfig(
@@ -87,8 +87,17 @@ class ObjectStore:
     def bucket(self) -> str:
         """Make a bucket that nobody else has."""
         name = f"bucket-{next(self._numbers)}"
-        self.request("PUT", f"/{name}")
+        self.make(name)
         return name
+
+    def make(self, bucket: str) -> None:
+        """Make this bucket."""
+        self.request("PUT", f"/{bucket}")
+        # The first put would otherwise look every 200 ms whether there is a volume yet.
+        with closing(http.client.HTTPConnection(self._master, timeout=10)) as connection:
+            connection.request("POST", f"/vol/grow?collection={bucket}&count=1&replication=000")
+            if connection.getresponse().status != 200:
+                raise Refused(f"no volume for {bucket}")
 
     def put(self, bucket: str, key: str, body: bytes | Path, *, multipart: bool = False) -> str:
         """Store an object with its full-object CRC64NVME; its ETag. In parts of 5 MiB it also has an ETag of parts."""
@@ -199,13 +208,14 @@ def running(directory: Path) -> Iterator[ObjectStore]:
     )
     with ExitStack() as cleanup:
         # It makes these whatever it is told.
-        for name, port in zip(_SOCKETS, grpc, strict=True):
-            cleanup.callback(Path(f"/tmp/seaweedfs-{name}-grpc-{port}.sock").unlink, missing_ok=True)
+        for port in (filer, s3, *grpc):
+            cleanup.callback(_remove_sockets, port)
         cleanup.callback(server.stop, grace=0)
         server.start()
-        store = ObjectStore(f"http://127.0.0.1:{s3}", f"https://127.0.0.1:{https}", ca)
+        store = ObjectStore(f"http://127.0.0.1:{s3}", f"https://127.0.0.1:{https}", ca, f"127.0.0.1:{master}")
         cleanup.callback(store.close)
-        wait_until(lambda: _stores(store), "store an object", processes=[server], seconds=START_SECONDS)
+        tried = count(1)
+        wait_until(lambda: _stores(store, next(tried)), "store an object", processes=[server], seconds=START_SECONDS)
         wait_until(lambda: _listens(https), "listen for HTTPS", processes=[server], seconds=START_SECONDS)
         yield store
 
@@ -216,18 +226,21 @@ def weed() -> Path:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports of loopback that nobody listens on now."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(number)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Ports of loopback that nobody listens on now, below those that the kernel gives to connections (ip(7))."""
+    found: list[int] = []
+    while len(found) < number:
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
+            if (port := one.getsockname()[1]) not in found:
+                found.append(port)
+    return found
 
 
-def _stores(store: ObjectStore) -> bool:
+def _stores(store: ObjectStore, tried: int) -> bool:
     """Whether a bucket can be made and written: S3 answers before the volumes are known."""
     with suppress(OSError, http.client.HTTPException, Refused):
-        store.put(store.bucket(), "ready", b"yes")
+        store.make(f"ready-{tried}")
+        store.put(f"ready-{tried}", "ready", b"yes")
         return True
     return False
 
@@ -236,6 +249,11 @@ def _listens(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False
+
+
+def _remove_sockets(port: int) -> None:
+    for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+        path.unlink(missing_ok=True)
 
 
 def _value(value: object) -> str:
