@@ -43,6 +43,7 @@ _ENV: tuple[Object, ...] = (
     {"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"},
     {"name": "AWS_SECRET_ACCESS_KEY", "valueFrom": {"secretKeyRef": {"name": "s3", "key": "secret"}}},
     {"name": "AWS_ENDPOINT_URL_S3", "value": "http://s3.example"},
+    {"name": "AWS_CA_BUNDLE", "value": "/etc/trust/ca.pem"},
     {"name": "AWS_CONFIG_FILE", "value": "/home/me/.aws/config"},
     {"name": "AWS_PROFILE", "value": "me"},
     {"name": "AWS_MAX_ATTEMPTS", "value": "3"},
@@ -56,6 +57,7 @@ _MOUNTS: tuple[Object, ...] = (
     {"name": "data", "mountPath": "/models/"},
     {"name": "aws-iam-token", "mountPath": "/var/run/secrets/eks.amazonaws.com/serviceaccount", "readOnly": True},
     {"name": "warmpod-cache-nvme", "mountPath": "/stolen"},
+    {"name": "trust", "mountPath": "/etc/trust"},
 )
 _VOLUMES: tuple[Object, ...] = (
     {"name": "data", "emptyDir": {}},
@@ -63,6 +65,7 @@ _VOLUMES: tuple[Object, ...] = (
     {"name": "warmpod-cache-nvme", "emptyDir": {}},
     {"name": "warmpod-aws-config", "configMap": {"name": "mine"}},
     {"name": "fsx", "persistentVolumeClaim": {"claimName": "other"}},
+    {"name": "trust", "configMap": {"name": "ca"}},
     {
         "name": "aws-iam-token",
         "projected": {"sources": [{"serviceAccountToken": {"audience": "sts.amazonaws.com", "path": "token"}}]},

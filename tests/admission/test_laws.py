@@ -54,6 +54,7 @@ SETS: dict[str, PolicySet] = {
     - name: again
       source: {env: MODEL_ID}
       allow: ["s3://acme-models/*"]
+      files: {exclude: ["original/*", "$(X)"], preferSafetensors: true}
       cache: shared
       mountPath: /again
       redirect: true

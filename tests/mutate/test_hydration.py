@@ -72,6 +72,7 @@ def test_the_container_in_full() -> None:
         "name": "weights",
         "onFailure": "Retry",
         "source": "s3://acme-models/llama/",
+        "tenant": "default",
     }
     pod, _ = hydrated(builders.gpu_pod())
     assert init(pod) == {
@@ -158,6 +159,66 @@ def test_credentials_are_copied_and_nothing_else() -> None:
 def test_a_cache_of_the_whole_cluster_is_filled_from_nobodys_endpoint() -> None:
     pod, _ = hydrated(builders.gpu_pod(**IRSA), cache="shared")
     assert credentials.ENDPOINTS.isdisjoint(entry["name"] for entry in init(pod)["env"])
+
+
+BUNDLE = [{"name": "AWS_CA_BUNDLE", "value": "/etc/trust/ca.pem"}, {"name": "SSL_CERT_FILE", "value": "$(FILE)"}]
+TRUST: dict[str, Any] = {
+    "env": [{"name": "FILE", "value": "/etc/trust/ca.pem"}, *BUNDLE],
+    "volumeMounts": [{"name": "trust", "mountPath": "/etc/trust/", "readOnly": True}],
+}
+RESOLVED = [BUNDLE[0], {"name": "SSL_CERT_FILE", "value": "/etc/trust/ca.pem"}]
+
+
+@pytest.mark.parametrize(
+    ("mounts", "volume", "travels"),
+    [
+        pytest.param(TRUST["volumeMounts"], {"configMap": {"name": "ca"}}, [0], id="ConfigMap"),
+        pytest.param(TRUST["volumeMounts"], {"projected": {"sources": []}}, [0], id="projected"),
+        pytest.param(TRUST["volumeMounts"], {"emptyDir": {}}, [], id="nothing that is there yet"),
+        pytest.param([], {"configMap": {"name": "ca"}}, [], id="in the image"),
+        pytest.param(
+            [{"name": "trust", "mountPath": "/etc/trust/ca.pem", "subPath": "ca.pem"}],
+            {"configMap": {"name": "ca"}},
+            [0],
+            id="the file itself",
+        ),
+        pytest.param(
+            [{"name": "trust", "mountPath": "/etc/trust/ca.pem", "subPathExpr": "$(FILE)"}],
+            {"configMap": {"name": "ca"}},
+            [],
+            id="by a variable that we do not have",
+        ),
+        pytest.param(
+            [{"name": "data", "mountPath": "/etc/trust"}, {"name": "trust", "mountPath": "/etc"}],
+            {"configMap": {"name": "ca"}},
+            [],
+            id="beneath another mount",
+        ),
+        pytest.param(
+            [{"name": "data", "mountPath": "/etc"}, {"name": "trust", "mountPath": "/etc/trust"}],
+            {"configMap": {"name": "ca"}},
+            [1],
+            id="above another mount",
+        ),
+    ],
+)
+def test_authorities_travel_with_the_mount_that_holds_them(
+    mounts: list[Object], volume: Object, travels: list[int]
+) -> None:
+    sent = builders.gpu_pod(**{**TRUST, "volumeMounts": mounts})
+    sent["spec"]["volumes"] = [{"name": "trust", **volume}, {"name": "data", "emptyDir": {}}]
+    pod, _ = hydrated(sent)
+    assert init(pod).get("env", []) == (RESOLVED if travels else [])
+    assert init(pod)["volumeMounts"][1:] == [mounts[at] for at in travels]
+    again, _ = hydrated(pod)
+    assert again is pod
+
+
+def test_a_cache_of_the_whole_cluster_is_filled_by_nobodys_authorities() -> None:
+    sent = builders.edited(builders.gpu_pod(**TRUST), volumes=[{"name": "trust", "configMap": {"name": "ca"}}])
+    pod, _ = hydrated(sent, cache="shared")
+    assert "env" not in init(pod)
+    assert len(init(pod)["volumeMounts"]) == 1
 
 
 @pytest.mark.parametrize(

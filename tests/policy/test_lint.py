@@ -59,6 +59,8 @@ CASES = {
     "host-path-alone": edited(("  fallbackVolume: {emptyDir: {}}\n", "")),
     "private-cache": edited(("volume: {hostPath: {path: /mnt/warmpod}}", "volume: {emptyDir: {}}")),
     "source-volume-unused": edited(("      cache: nvme", f"      sourceVolume: {SOURCE_VOLUME}\n      cache: nvme")),
+    "trusted-by-strangers": edited(("tenancy: Namespace", "tenancy: Cluster\n  trustCache: true")),
+    "trusted-by-its-own": edited(("tenancy: Namespace", "tenancy: Namespace\n  trustCache: true")),
     "mounts-clash": pair(SHM % "", SHM.replace("name: shm", "name: own") % ""),
     "volume-names-clash": pair(SHM % "", SHM.replace("{}}", "{medium: Memory}}").replace("/dev/shm", "/x") % ""),
     "env-clash": pair(ENV % "x", ENV % "y"),

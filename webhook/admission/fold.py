@@ -131,7 +131,7 @@ def _load(draft: Draft, each: Matched, model: Model, scene: Scene, account: Acco
         targets=tuple([room.name for room in rooms]),
         volume=volume,
         root=cache_root(model.cache, volume, site.namespace),
-        directory=directory_of(source.canonical),
+        directory=directory_of(source.canonical, model.files.text),
         account=account,
     )
     why = misplaced(load, draft, site)
@@ -248,6 +248,6 @@ def _held(load: Load, scene: Scene) -> Artifact | None:
     Which of the two must not depend on the candidates: our own terms narrow them, and a second review would choose
     another one.
     """
-    inventory, name, namespace = scene.facts.inventory, load.source.canonical, scene.site.namespace
+    inventory, name, namespace = scene.facts.inventory, load.held_as, scene.site.namespace
     everyones = inventory.model(name, "") if load.model.cache.tenancy is Tenancy.CLUSTER else None
     return everyones if everyones is not None and everyones.labelled else inventory.model(name, namespace) or everyones

@@ -46,6 +46,19 @@ def digest16(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def directory(source: str, files: str = "") -> str:
+    """The directory of a canonical source in any cache. `files` says which files of it are wanted, empty: all.
+
+    Two choices of files are two models, which must not take one another's place (ADR 12).
+    """
+    return digest16(f"{source}\n{files}" if files else source)
+
+
+def selection(source: str, directory: str) -> str:
+    """What an inventory calls some of a source's files, those of this directory. No source holds a `#`."""
+    return f"{source}#{directory}"
+
+
 def image_label(canonical: str) -> str:
     """The node label key that says a node holds the image of this canonical name."""
     return f"{NODE_LABEL_PREFIX}image-{digest16(canonical)}"

@@ -41,19 +41,32 @@ CREDENTIALS = frozenset(
 ENDPOINTS = frozenset({"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS"})
 """Who answers for a bucket. Never copied for a cache that other tenants read: theirs could be filled by a stranger."""
 
-_ALL = CREDENTIALS | ENDPOINTS
+AUTHORITIES = frozenset({"AWS_CA_BUNDLE", "SSL_CERT_FILE"})
+"""Files that say whom to take for a bucket's server. Copied where endpoints are, with the mounts that hold them."""
+
+_ALL = CREDENTIALS | ENDPOINTS | AUTHORITIES
 _TOKEN_VOLUMES = frozenset({"eks-pod-identity-token", "aws-iam-token"})
 
 
-def environment(container: Object, *, endpoints: bool) -> list[Object]:
-    """The container's entries that an S3 client needs, in its order; those that name endpoints only on request."""
+def environment(container: Object, volumes: Mapping[str, Object], *, endpoints: bool) -> list[Object]:
+    """The container's entries that an S3 client needs, in its order; endpoints and authorities only on request.
+
+    A file of authorities that no mount holds is left out: it is one of the container's image, which is not ours.
+    """
     wanted = _ALL if endpoints else CREDENTIALS
-    return [_resolved(container, entry) for entry in merge.items(container, "env") if entry["name"] in wanted]
+    return [
+        _resolved(container, entry)
+        for entry in merge.items(container, "env")
+        if entry["name"] in wanted
+        and (entry["name"] not in AUTHORITIES or _holder(container, volumes, entry) is not None)
+    ]
 
 
-def mounts(container: Object, volumes: Mapping[str, Object]) -> list[Object]:
-    """The container's mounts of the projected volumes that its token files lie in."""
-    files = [entry.get("value") for entry in merge.items(container, "env") if entry["name"] in TOKEN_FILES]
+def mounts(container: Object, volumes: Mapping[str, Object], *, endpoints: bool) -> list[Object]:
+    """The container's mounts of the projected volumes that its token files, and on request its authorities, lie in."""
+    env = merge.items(container, "env")
+    files = [entry.get("value") for entry in env if entry["name"] in TOKEN_FILES]
+    authorities = [_holder(container, volumes, entry) for entry in env if endpoints and entry["name"] in AUTHORITIES]
     found = []
     for mount in merge.items(container, "volumeMounts"):
         name = mount.get("name")
@@ -61,7 +74,28 @@ def mounts(container: Object, volumes: Mapping[str, Object]) -> list[Object]:
             volume = volumes.get(name)
             if volume is not None and "projected" in volume:
                 found.append(_in_order(mount))
+                continue
+        if authorities and any(mount is holder for holder in authorities):
+            found.append(_in_order(mount))
     return found
+
+
+def _holder(container: Object, volumes: Mapping[str, Object], entry: Object) -> Object | None:
+    """The mount of a ConfigMap, or of a projected volume, that the file lies in which an entry names."""
+    file = pods.env_value(container, entry["name"])
+    if file is None:
+        return None
+    around = [
+        mount
+        for mount in merge.items(container, "volumeMounts")
+        if mount["mountPath"].rstrip("/") == file or _lies_under(file, mount["mountPath"])
+    ]
+    if not around:
+        return None
+    mount: Object = max(around, key=lambda mount: len(mount["mountPath"].rstrip("/")))
+    volume = volumes.get(mount.get("name", ""), {})
+    is_held = ("configMap" in volume or "projected" in volume) and "subPathExpr" not in mount
+    return mount if is_held else None
 
 
 def _resolved(container: Object, entry: Object) -> Object:

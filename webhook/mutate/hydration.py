@@ -88,14 +88,15 @@ def container(draft: Draft, loads: Sequence[Load], site: Site, wanting: Containe
         "securityContext": _OWNER if any(load.needs_root for load in loads) else _CLEAN,
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    env = credentials.environment(donor, endpoints=not _is_for_all(loads))
+    endpoints = not _is_for_all(loads)
+    env = credentials.environment(donor, draft.volumes, endpoints=endpoints)
     if env:
         made["env"] = env
     resources = copied_resources(donor)
     if resources:
         made["resources"] = resources
     mounts = {mount["mountPath"]: mount for load in loads for mount in load.init_mounts}
-    for mount in credentials.mounts(donor, draft.volumes):
+    for mount in credentials.mounts(donor, draft.volumes, endpoints=endpoints):
         mounts.setdefault(mount["mountPath"], mount)
     made["volumeMounts"] = list(mounts.values())
     return made
@@ -142,12 +143,12 @@ def _asks(container: Object, resource: str) -> int | Fraction:
 
 
 def _distinct(loads: Sequence[Load]) -> Sequence[Load]:
-    """One of those that bring the same source into the same cache: the first."""
+    """One of those that bring the same files of a source into the same cache: the first."""
     if len(loads) == 1:
         return loads
     first: dict[tuple[str, str], Load] = {}
     for load in loads:
-        first.setdefault((load.model.cache.name, load.source.canonical), load)
+        first.setdefault((load.model.cache.name, load.directory), load)
     return list(first.values())
 
 
@@ -169,7 +170,8 @@ def _is_ours(room: Room, wanted: Object, loads: Sequence[Load]) -> bool:
         return False
     if not all(isinstance(argument, str) for argument in arguments) or not set(arguments) <= set(wanted["args"]):
         return False
-    if _is_for_all(loads) and any(entry["name"] in credentials.ENDPOINTS for entry in room.env):
+    strangers = credentials.ENDPOINTS | credentials.AUTHORITIES
+    if _is_for_all(loads) and any(entry["name"] in strangers for entry in room.env):
         return False
     if not all(_covers(existing, wanted, field) for field in _OURS):
         return False

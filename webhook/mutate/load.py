@@ -10,6 +10,8 @@ import msgspec
 
 from webhook.kube import Object, names
 from webhook.kube.podsecurity import Level, allows_volume
+from webhook.kube.quantity import InvalidQuantity
+from webhook.kube.quantity import parse as parse_quantity
 from webhook.mutate import merge
 from webhook.mutate.account import Account
 from webhook.mutate.draft import Draft, Room
@@ -20,7 +22,9 @@ from webhook.policy.model import Model, NodeCache, Tenancy
 # Volumes that die with the pod; any other kind is shared by pods, who keep to directories of their own in it.
 _PRIVATE = ("emptyDir", "ephemeral")
 _MAX_ARGUMENTS = 256
-_MAX_ARGUMENT = 4096
+_MAX_ARGUMENT = 12 * 1024  # a source of 1,024 characters, globs of 2,048, each of them perhaps doubled twice
+_CLUSTER = "cluster"
+_NAMESPACES = "namespaces/"
 _NAMESPACE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
@@ -84,15 +88,21 @@ class Load(NamedTuple):
     @property
     def argument(self) -> str:
         """What the init container is told, as JSON; `$` is doubled, for the kubelet expands `$(VAR)` in arguments."""
-        model = self.model
-        return _argument(
-            cache_path(model.cache),
-            self.directory,
-            model.cache.keep_free,
-            model.name,
-            str(model.on_failure),
-            self.source.canonical,
-        )
+        most = "" if self.root else self._limit
+        return _argument(self.model.told, self.directory, self.source.canonical, self.root, most)
+
+    @property
+    def _limit(self) -> str:
+        """What the kubelet lets an emptyDir grow to, before it evicts the pod."""
+        given = self.volume.get("emptyDir")
+        limit = given.get("sizeLimit") if given else None
+        return "" if limit is None else str(limit)
+
+    @property
+    def held_as(self) -> str:
+        """What the inventory calls the model."""
+        source = self.source.canonical
+        return names.selection(source, self.directory) if self.model.files.text else source
 
     @property
     def source_volume(self) -> Object | None:
@@ -124,16 +134,28 @@ def cache_path(cache: NodeCache) -> str:
 
 
 @lru_cache(maxsize=1024)
-def directory_of(source: str) -> str:
-    """The directory of a canonical source within any cache."""
-    return names.digest16(source)
+def directory_of(source: str, files: str) -> str:
+    """The directory of a canonical source within any cache, by which files of it are wanted (`Files.text`)."""
+    return names.directory(source, files)
 
 
 @lru_cache(maxsize=1024)
-def _argument(*told: str) -> str:
-    keys = ("cache", "directory", "keepFree", "name", "onFailure", "source")
-    text = msgspec.json.encode(dict(zip(keys, told, strict=True))).decode()
+def _argument(told: str, directory: str, source: str, root: str, limit: str) -> str:
+    argument: Object = {**msgspec.json.decode(told), "directory": directory, "source": source}
+    if root:
+        # The cache outlives the pod: its report says whose the model is, everyone's if nobody's.
+        argument["tenant"] = "" if root == _CLUSTER else root.removeprefix(_NAMESPACES)
+    if limit and _is_less(limit, argument.get("maxSize")):
+        argument["maxSize"] = limit
+    text = msgspec.json.encode(dict(sorted(argument.items()))).decode()
     return f"--model={text}".replace("$", "$$")
+
+
+def _is_less(limit: str, most: str | None) -> bool:
+    try:
+        return most is None or parse_quantity(limit) < parse_quantity(most)
+    except InvalidQuantity:
+        return False
 
 
 def cache_volume(cache: NodeCache, level: Level) -> Object | None:
@@ -150,7 +172,7 @@ def cache_root(cache: NodeCache, volume: Object, namespace: str) -> str:
     """The directory of a shared cache that is this pod's to use; empty where the whole volume is the pod's."""
     if any(kind in volume for kind in _PRIVATE):
         return ""
-    return "cluster" if cache.tenancy is Tenancy.CLUSTER else f"namespaces/{namespace}"
+    return _CLUSTER if cache.tenancy is Tenancy.CLUSTER else f"{_NAMESPACES}{namespace}"
 
 
 def misplaced(load: Load, draft: Draft, site: Site) -> str:
@@ -187,7 +209,7 @@ def recover(model: Model, draft: Draft, rooms: Sequence[Room], site: Site) -> So
         source = _source_of(argument, cache_path(model.cache))
         if source is None or not allowed(source, model.allow):
             continue
-        end = f"{directory_of(source)}/current"
+        end = f"{directory_of(source, model.files.text)}/current"
         if mounts and all(mount is not None and str(mount.get("subPath")).endswith(end) for mount in mounts):
             return Source(source, source)
     return None

@@ -20,9 +20,12 @@ from webhook.policy.text import (
     EnvName,
     EnvValue,
     Flag,
+    Glob,
     Identifier,
     KeepFree,
     Key,
+    Lease,
+    MaxSize,
     MountPath,
     Name,
     OwnName,
@@ -114,6 +117,23 @@ class SourceVolumeDocument(_Strict):
     """Where it is mounted; the paths of `file://` sources begin with it."""
 
 
+class FilesDocument(_Strict):
+    """Which of the source's files are wanted. A glob matches a path below the source, or its last name."""
+
+    include: Annotated[list[Glob], distinct("glob")] = Field(default=[], max_length=32)
+    """Only these files. '*' stands for any characters, '/' too. Default: all."""
+    exclude: Annotated[list[Glob], distinct("glob")] = Field(default=[], max_length=32)
+    """Not these files."""
+    prefer_safetensors: bool = False
+    """Where a directory holds *.safetensors, no other format of weights from it (*.bin, *.pt, *.h5, ...)."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _globs(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        value: Self = run_beside(raw, handler, reach.globs(raw))
+        return value
+
+
 class ModelDocument(_Strict):
     """One model that the pod finds on its node, or that the init container brings there."""
 
@@ -127,6 +147,8 @@ class ModelDocument(_Strict):
         default=None, json_schema_extra={"minItems": 1}
     )
     """Sources the pod may name: exact, or a prefix that ends in '*'. Required unless the source is a `value`."""
+    files: FilesDocument | None = None
+    """Which of the source's files are wanted. Default: all."""
     cache: CacheName
     """A NodeCache."""
     mount_path: MountPath
@@ -139,6 +161,8 @@ class ModelDocument(_Strict):
     """Off: nothing. Prefer: weigh nodes that hold the model. Require: only such nodes (needs `acknowledge`)."""
     on_failure: Literal["Retry", "Continue"] = "Retry"
     """Retry: the init container fails and is restarted. Continue: the pod starts without the model."""
+    page_cache: bool = False
+    """Leave the files in the node's memory when they are written, for a program that maps them at once."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -227,6 +251,12 @@ class NodeCacheSpec(_Strict):
     """Who shares what the cache holds: the pods of one namespace, or all pods of the node."""
     keep_free: KeepFree = "20%"
     """How much of the filesystem is never filled: a percentage or a quantity. The kubelet shares that disk."""
+    max_size: MaxSize | None = None
+    """Most that a tenant's models in the cache may take, a quantity. Default: what `keepFree` leaves."""
+    trust_cache: bool = False
+    """Start from what the cache holds without asking the source, neither for the pod's right to it nor for changes."""
+    lease: Lease = "24h"
+    """How long a pod that was given a model keeps it from eviction while it has none of its files open."""
 
 
 class NodeCacheDocument(_Strict):

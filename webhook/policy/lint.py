@@ -9,7 +9,7 @@ from webhook.policy.allow import is_wide
 from webhook.policy.clash import Finding, clashes
 from webhook.policy.expression_lint import expression_findings
 from webhook.policy.legibility import shown
-from webhook.policy.model import Model, NodeCache, OnFailure, Origin, Placement, Policy, PolicySet
+from webhook.policy.model import Model, NodeCache, OnFailure, Origin, Placement, Policy, PolicySet, Tenancy
 from webhook.policy.problem import Problem, Severity
 
 CODES: dict[str, tuple[Severity, str]] = {
@@ -30,6 +30,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "W015": ("warning", "CEL that errs on pods without an optional field"),
     "W016": ("warning", "CEL that reads a field no Pod has"),
     "W017": ("warning", "CEL that only the default engine reads"),
+    "W018": ("warning", "a cache of all tenants that is trusted without asking the source"),
 }
 """Every lint code, how severe it is, and its subject. Codes are never reused."""
 
@@ -122,6 +123,9 @@ def _cache(cache: NodeCache) -> Iterator[Finding]:
     if "hostPath" in cache.volume and cache.fallback_volume is None:
         message = "namespaces whose PodSecurity level forbids hostPath get no model from this cache"
         yield "W011", "spec.volume", message, "add fallbackVolume: {emptyDir: {sizeLimit: 200Gi}}"
+    if cache.trust_cache and cache.tenancy is Tenancy.CLUSTER:
+        message = "any pod that a policy lets name a source reads it here, whether or not its role may read the bucket"
+        yield "W018", "spec.trustCache", message, "use tenancy: Namespace, or leave trustCache out"
 
 
 def _unused(policy_set: PolicySet) -> Iterator[tuple[Origin, Finding]]:

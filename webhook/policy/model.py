@@ -93,13 +93,19 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class NodeCache:
-    """Where models lie on a node. `volume` and `fallback_volume` are volume sources without a name."""
+    """Where models lie on a node. `volume` and `fallback_volume` are volume sources without a name.
+
+    `max_size` is empty where there is none.
+    """
 
     name: str
     volume: Object
     fallback_volume: Object | None
     tenancy: Tenancy
     keep_free: str
+    max_size: str
+    trust_cache: bool
+    lease_seconds: int
     origin: Origin
 
 
@@ -131,19 +137,38 @@ class SourceVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class Files:
+    """Which of a source's files are wanted: globs sorted, none twice.
+
+    `text` is what a model's directory digests of them (ADR 12), empty when all files are wanted.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    prefer_safetensors: bool = False
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
-    """One model a policy brings into a pod. `allow` is never empty: for a `value` source it defaults to that value."""
+    """One model a policy brings into a pod. `allow` is never empty: for a `value` source it defaults to that value.
+
+    `told` is what the hydrator is told whatever the pod: the text of a JSON object.
+    """
 
     name: str
     source: SourceRule
     source_volume: SourceVolume | None
     allow: tuple[str, ...]
+    files: Files
     cache: NodeCache
     mount_path: str
     containers: tuple[str, ...]
     redirect: bool
     placement: Placement
     on_failure: OnFailure
+    page_cache: bool
+    told: str
 
 
 @dataclass(frozen=True, slots=True)

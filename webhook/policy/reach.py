@@ -16,6 +16,7 @@ from webhook.policy.text import NO_SECRETS, NO_SECRETS_HINT, is_secret_config, o
 
 _SOURCE_KINDS = ("value", "annotation", "label", "env", "arg", "expression")
 _FILE = "file://"
+_MOST_GLOBS = 2048
 _CONFIG_KEY = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -100,6 +101,21 @@ def sources(raw: Any) -> Iterator[Finding]:
         if not entry.removeprefix(_FILE).startswith(f"{mount_path.rstrip('/')}/"):
             message = f'"{entry}" does not lie under sourceVolume.mountPath {mount_path}'
             yield Finding("P016", message, "file:// paths begin with that mountPath", at)
+
+
+def globs(raw: Any) -> Iterator[Finding]:
+    """Globs that leave files, and that fit into an argument of the init container together."""
+    if not isinstance(raw, dict):
+        return
+    included = [entry for entry in _list(raw.get("include")) if isinstance(entry, str)]
+    excluded = [entry for entry in _list(raw.get("exclude")) if isinstance(entry, str)]
+    for index, entry in enumerate(_list(raw.get("exclude"))):
+        if entry == "*":
+            yield Finding("P016", "leaves out every file", "remove it", ("exclude", index))
+        elif entry in included:
+            yield Finding("P016", f'"{entry}" is in include, too', "remove one of the two", ("exclude", index))
+    if sum(map(len, included + excluded)) > _MOST_GLOBS:
+        yield Finding("P014", f"include and exclude must not be longer than {_MOST_GLOBS} characters together")
 
 
 def _is_file(entry: Any) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from webhook.cel import Expression, InvalidExpression
+from webhook.kube import Object, names
 from webhook.kube.accelerator import Accelerators
 from webhook.kube.selector import LabelSelector
 from webhook.policy.document import (
     ClientProfileDocument,
+    FilesDocument,
     ModelDocument,
     ModelSource,
     NodeCacheDocument,
@@ -20,6 +23,7 @@ from webhook.policy.model import (
     ClientProfile,
     Condition,
     FailurePolicy,
+    Files,
     Mode,
     Model,
     NodeCache,
@@ -34,6 +38,10 @@ from webhook.policy.model import (
     VolumeRule,
 )
 from webhook.policy.scope import Scope
+from webhook.policy.text import seconds
+
+_DAY = 24 * 3600
+"""What the hydrator takes for a lease that it is not told."""
 
 
 def node_cache(document: NodeCacheDocument, origin: Origin) -> NodeCache:
@@ -45,6 +53,9 @@ def node_cache(document: NodeCacheDocument, origin: Origin) -> NodeCache:
         fallback_volume=spec.fallback_volume,
         tenancy=Tenancy(spec.tenancy),
         keep_free=spec.keep_free,
+        max_size=spec.max_size or "",
+        trust_cache=spec.trust_cache,
+        lease_seconds=seconds(spec.lease),
         origin=origin,
     )
 
@@ -99,17 +110,21 @@ class PolicyResolver:
     def _model(self, document: ModelDocument) -> Model:
         source = self._source(document.source)
         volume = document.source_volume
+        cache, files = self._caches[document.cache], _files(document.files)
         return Model(
             name=document.name,
             source=source,
             source_volume=SourceVolume(volume.volume, volume.mount_path) if volume else None,
             allow=tuple(document.allow or (source.text,)),
-            cache=self._caches[document.cache],
+            files=files,
+            cache=cache,
             mount_path=document.mount_path,
             containers=tuple(document.containers),
             redirect=document.redirect,
             placement=Placement(document.placement),
             on_failure=OnFailure(document.on_failure),
+            page_cache=document.page_cache,
+            told=_told(document, cache, files),
         )
 
     def _source(self, document: ModelSource) -> SourceRule:
@@ -136,6 +151,43 @@ class PolicyResolver:
         if isinstance(compiled, InvalidExpression):  # a document whose expressions do not compile never gets here
             raise compiled
         return compiled
+
+
+def _files(document: FilesDocument | None) -> Files:
+    if document is None:
+        return Files()
+    include, exclude = (tuple(sorted(globs)) for globs in (document.include, document.exclude))
+    filters = _filters(include, exclude, prefer_safetensors=document.prefer_safetensors)
+    return Files(include, exclude, document.prefer_safetensors, _json(filters) if filters else "")
+
+
+def _filters(include: tuple[str, ...], exclude: tuple[str, ...], *, prefer_safetensors: bool) -> Object:
+    filters: Object = {"exclude": exclude, "include": include, "preferSafetensors": prefer_safetensors}
+    return {key: value for key, value in filters.items() if value}
+
+
+def _told(document: ModelDocument, cache: NodeCache, files: Files) -> str:
+    """What is at its default is left out: the shorter the argument, the more a reader sees in it."""
+    told: Object = {
+        "cache": f"{names.CACHE_ROOT}/{cache.name}",
+        "keepFree": cache.keep_free,
+        "name": document.name,
+        "onFailure": document.on_failure,
+        **_filters(files.include, files.exclude, prefer_safetensors=files.prefer_safetensors),
+    }
+    if cache.lease_seconds != _DAY:
+        told["lease"] = cache.lease_seconds
+    if cache.max_size:
+        told["maxSize"] = cache.max_size
+    if document.page_cache:
+        told["pageCache"] = True
+    if cache.trust_cache:
+        told["trustCache"] = True
+    return _json(told)
+
+
+def _json(value: Object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
 def _selector(raw: dict[str, Any] | None) -> LabelSelector | None:

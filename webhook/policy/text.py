@@ -18,12 +18,15 @@ LABEL_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 ENV_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 IDENTIFIER_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 PERCENT_OR_QUANTITY_PATTERN = r"^([0-9]{1,2}%|[0-9.]+[A-Za-z0-9+-]*)$"
+QUANTITY_PATTERN = r"^[0-9.]+[A-Za-z0-9+-]*$"
+DURATION_PATTERN = r"^(?=.)([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$"
 ALLOW_PATTERN = r"^(s3://|file:///)[^*]*\*?$"
 
 _LABEL = re.compile(LABEL_PATTERN[:-1])
 _ENV = re.compile(ENV_PATTERN[:-1])
 _IDENTIFIER = re.compile(IDENTIFIER_PATTERN[:-1])
 _PERCENT = re.compile(r"[0-9]{1,2}%")
+_DURATION = re.compile(DURATION_PATTERN[:-1])
 _QUALIFIED = re.compile(
     r"(?:(?=.{1,253}/)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 )
@@ -55,6 +58,8 @@ _SECRET_CONFIG = frozenset(name.lower() for name in SECRET_ENV)
 _NEVER_MOUNTED_OVER = frozenset({"/", "/dev", "/proc", "/sys"})
 MAX_ENV_VALUE = 4096
 _LEAST_FREE = 1 << 20  # less is a percentage without its sign
+_LONGEST_GLOB = 256
+_LONGEST_LEASE = 366 * 24 * 3600
 
 NO_SECRETS = "Warmpod never injects secrets"
 NO_SECRETS_HINT = "give the pod's service account a role (EKS Pod Identity or IRSA)"
@@ -130,6 +135,38 @@ def _keep_free(text: str) -> str | None:
     return None
 
 
+def _max_size(text: str) -> str | None:
+    try:
+        most = parse_quantity(text)
+    except InvalidQuantity:
+        return "must be a quantity (500Gi)"
+    return None if most >= _LEAST_FREE else f"{text} would be that many bytes: write a quantity (500Gi)"
+
+
+def seconds(duration: str) -> int:
+    """Return the seconds of a well-formed duration such as `24h` or `1h30m`."""
+    found = _DURATION.fullmatch(duration)
+    assert found is not None
+    return sum(int(part[:-1]) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True) if part)
+
+
+def _lease(text: str) -> str | None:
+    if _DURATION.fullmatch(text) is None:
+        return "must be a duration in hours, minutes and seconds: 24h, 1h30m"
+    return "must not be longer than a year (8784h)" if seconds(text) > _LONGEST_LEASE else None
+
+
+def _glob(text: str) -> str | None:
+    if not text or len(text) > _LONGEST_GLOB or not text.isprintable():
+        return f"must be 1-{_LONGEST_GLOB} printable characters"
+    if text.startswith("/"):
+        return "paths are relative to the source: they do not begin with /"
+    if text.endswith("/"):
+        return "names a directory, and only files are looked at: add a *"
+    segments = text.split("/")
+    return 'paths have no "", "." or ".." segments' if {"", ".", ".."}.intersection(segments) else None
+
+
 def _qualified(text: str) -> str | None:
     return None if _QUALIFIED.fullmatch(text) else "must be a key like name or domain/name, each name at most 63"
 
@@ -174,6 +211,9 @@ EnvName = Annotated[
 EnvValue = Annotated[str, _string(_env_value)]
 Identifier = Annotated[str, _string(_identifier), Field(json_schema_extra={"pattern": IDENTIFIER_PATTERN})]
 KeepFree = Annotated[str, _string(_keep_free), Field(json_schema_extra={"pattern": PERCENT_OR_QUANTITY_PATTERN})]
+MaxSize = Annotated[str, _string(_max_size), Field(json_schema_extra={"pattern": QUANTITY_PATTERN})]
+Lease = Annotated[str, _string(_lease), Field(json_schema_extra={"pattern": DURATION_PATTERN})]
+Glob = Annotated[str, _string(_glob), Field(json_schema_extra={"minLength": 1, "maxLength": _LONGEST_GLOB})]
 AllowPattern = Annotated[str, _string(pattern_fault), Field(json_schema_extra={"pattern": ALLOW_PATTERN})]
 Key = Annotated[str, _string(_qualified)]
 Flag = Annotated[str, _string(_flag)]
