@@ -159,7 +159,7 @@ def test_a_flag_can_be_denied_by_its_twin_and_an_empty_twin_says_nothing() -> No
         ("file:/// --cache /c", "no absolute path"),
         ("s3://b/\x1b[31m --cache /c", "do not print"),
         ("s3://b/\udcff --cache /c", "do not print"),
-        ("s3://b/m --cache /c --keep-free 101%", "--keep-free: '101%' is neither a percentage"),
+        ("s3://b/m --cache /c --keep-free 100%", "--keep-free: '100%' is neither a percentage"),
         ("s3://b/m --cache /c --keep-free -1", "--keep-free"),
         ("s3://b/m --cache /c --max-size 5GB", "--max-size: '5GB' is no quantity"),
         ("s3://b/m --cache /c --lease h", "--lease: 'h' is no duration"),

@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "images": ("webhook.cli.images:command", "Show which node holds which image and model."),
     "webhook": ("webhook.cli.webhook:command", "Serve the mutating admission webhook over TLS."),
     "controller": ("webhook.cli.controller:command", "Follow the cluster, write the inventory, label nodes."),
+    "hydrate": ("webhook.cli.hydrate:command", "Bring a model onto this node's disk (the init container)."),
     "certs": ("webhook.cli.certs:command", "Issue a serving certificate and its authority."),
 }
 

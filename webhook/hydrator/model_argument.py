@@ -56,7 +56,7 @@ def tenant(text: str) -> str:
 
 def keep_free(text: str) -> str:
     """Check what is never filled of a disk: a percentage or a quantity."""
-    if _PERCENT.fullmatch(text) and float(text[:-1]) <= 100:
+    if _PERCENT.fullmatch(text) and float(text[:-1]) < 100:
         return text
     try:
         measures.size(text)

@@ -35,19 +35,20 @@ class Display:
             self._next = 0.0
             self._samples.clear()
 
-    def show(self, done: int, total: int, rate: float | None = None) -> None:
-        """So many bytes of so many are there; at `rate` bytes a second, measured here where none is given."""
+    def show(self, done: int, total: int, rate: float | None = None) -> float:
+        """So many bytes of so many are there; at `rate` bytes a second, measured here where none is given. The rate."""
         now = time.monotonic()
         if rate is None:
             rate = self._rate(now, done)
         if now < self._next or self._mode == "none":
-            return
+            return rate
         text = f"{shown_bytes(done)} of {shown_bytes(total)}{self._share(done, total)}"
         if rate > 0:
             text += f", {shown_bytes(rate)}/s, {shown_seconds(max(0, total - done) / rate)} left"
         elif done < total and self._is_still(now):
             text += ", nothing arrives"
         self._put(now, f"{self._what}: {text}")
+        return rate
 
     def wait(self, text: str) -> None:
         """Nothing is known but that it takes time."""

@@ -1,0 +1,89 @@
+"""`warmpod hydrate`: from the command line to the exit code and the last words."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import NoReturn
+
+from webhook.hydrator import arguments, report
+from webhook.hydrator.outcome import HydrationError, Stopped
+from webhook.hydrator.report import Report
+from webhook.hydrator.request import Request
+from webhook.hydrator.words import Voice
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_YES = frozenset({"1", "true", "yes", "on"})
+
+
+def main(given: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int:
+    """Run it and answer the exit code. SystemExit after `--help`; whatever else happens is told in words."""
+    given = sys.argv[2:] if given is None else given
+    voice = Voice(2, environ)
+    for number in _SIGNALS:
+        signal.signal(number, _stop)
+    try:
+        return _main(given, environ, voice, debug=debug or environ.get("WARMPOD_DEBUG", "").lower() in _YES)
+    except Stopped as stopped:  # while there was nothing to report of yet, or nothing left to do
+        return 128 + stopped.signal
+
+
+def _main(given: Sequence[str], environ: Mapping[str, str], voice: Voice, *, debug: bool) -> int:
+    try:
+        request = arguments.parse(given, environ)
+    except HydrationError as failure:
+        from webhook.hydrator.summary import unbegun  # noqa: PLC0415  # `--help` does without the cache
+
+        voice.fail(failure)
+        _last_words(arguments.termination_log(given, environ), unbegun(failure), voice)
+        return failure.exit_code
+    if request.verify:
+        from webhook.hydrator.verify import verify  # noqa: PLC0415  # a hit does without
+
+        return verify(request.verify, voice, debug=debug)
+    return _bring(request, environ, voice, debug=debug)
+
+
+def _bring(request: Request, environ: Mapping[str, str], voice: Voice, *, debug: bool) -> int:
+    """All models, one after the other: each is tried, whatever becomes of those before it."""
+    from webhook.hydrator import run, summary  # noqa: PLC0415  # `--help` does without the cache
+    from webhook.hydrator.course import Course  # noqa: PLC0415  # likewise
+    from webhook.hydrator.setting import setting_of  # noqa: PLC0415  # likewise
+
+    _last_words(request.termination_log, summary.unfinished(), voice)
+    courses = [Course(wanted) for wanted in request.models]
+    setting = setting_of(request, environ, voice)
+    stop = None
+    try:
+        for course in courses:
+            run.attempt(course, setting, debug=debug)
+    except Stopped as stopped:
+        stop = stopped
+        setting.display.clear()
+    _ignore_signals()
+    told = summary.report(courses, stop)
+    if stop is not None:
+        voice.say("error", str(told.facts.get("message")))
+    _last_words(request.termination_log, told, voice)
+    return summary.exit_code(courses, stop)
+
+
+def _last_words(path: str, told: Report, voice: Voice) -> None:
+    if path:
+        trouble = report.write(path, report.encode(told))
+        if trouble:
+            voice.say("warning", f"no termination message: {trouble}")
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    _ignore_signals()  # a second one must not break off the ending of the first
+    raise Stopped(number)
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
