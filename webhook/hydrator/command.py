@@ -10,7 +10,8 @@ from types import FrameType
 from typing import NoReturn
 
 from webhook.hydrator import arguments, report
-from webhook.hydrator.outcome import HydrationError, Stopped
+from webhook.hydrator.failure import failure_of
+from webhook.hydrator.outcome import Stopped
 from webhook.hydrator.report import Report
 from webhook.hydrator.request import Request
 from webhook.hydrator.words import Voice
@@ -22,29 +23,24 @@ _YES = frozenset({"1", "true", "yes", "on"})
 def main(given: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ, *, debug: bool = False) -> int:
     """Run it and answer the exit code. SystemExit after `--help`; whatever else happens is told in words."""
     given = sys.argv[2:] if given is None else given
+    debug = debug or environ.get("WARMPOD_DEBUG", "").lower() in _YES
     voice = Voice(2, environ)
     for number in _SIGNALS:
         signal.signal(number, _stop)
     try:
-        return _main(given, environ, voice, debug=debug or environ.get("WARMPOD_DEBUG", "").lower() in _YES)
-    except Stopped as stopped:  # while there was nothing to report of yet, or nothing left to do
-        return 128 + stopped.signal
-
-
-def _main(given: Sequence[str], environ: Mapping[str, str], voice: Voice, *, debug: bool) -> int:
-    try:
         request = arguments.parse(given, environ)
-    except HydrationError as failure:
-        from webhook.hydrator.summary import unbegun  # noqa: PLC0415  # `--help` does without the cache
+        if request.verify:
+            from webhook.hydrator.verify import verify  # noqa: PLC0415  # a hit does without
 
-        voice.fail(failure)
-        _last_words(arguments.termination_log(given, environ), unbegun(failure), voice)
+            return verify(request.verify, voice)
+        return _bring(request, environ, voice, debug=debug)
+    except Stopped as stopped:  # while there was nothing to report of yet
+        return 128 + stopped.signal
+    except Exception as error:  # noqa: BLE001  # what is no error of one model: the command line, or a defect
+        failure = failure_of(error)
+        voice.fail(failure, error if debug else None)
+        _last_words(arguments.termination_log(given, environ), report.unbegun(failure), voice)
         return failure.exit_code
-    if request.verify:
-        from webhook.hydrator.verify import verify  # noqa: PLC0415  # a hit does without
-
-        return verify(request.verify, voice, debug=debug)
-    return _bring(request, environ, voice, debug=debug)
 
 
 def _bring(request: Request, environ: Mapping[str, str], voice: Voice, *, debug: bool) -> int:
@@ -53,7 +49,7 @@ def _bring(request: Request, environ: Mapping[str, str], voice: Voice, *, debug:
     from webhook.hydrator.course import Course  # noqa: PLC0415  # likewise
     from webhook.hydrator.setting import setting_of  # noqa: PLC0415  # likewise
 
-    _last_words(request.termination_log, summary.unfinished(), voice)
+    _last_words(request.termination_log, report.unfinished(), voice)
     courses = [Course(wanted) for wanted in request.models]
     setting = setting_of(request, environ, voice)
     stop = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import traceback
 
 from webhook.hydrator.outcome import Exit, HydrationError
 
@@ -33,6 +32,8 @@ def failure_of(error: Exception) -> HydrationError:
 
 def _place(error: Exception) -> str:
     """The innermost line of the hydrator that the error went through."""
+    import traceback  # noqa: PLC0415  # it takes milliseconds to import, and is rarely wanted
+
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.filename.startswith(_OURS):
             return f" ({os.path.relpath(frame.filename, _OURS)}:{frame.lineno})"

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from webhook.hydrator.outcome import HydrationError
 from webhook.hydrator.request import directory_of
 
 SCHEMA = 1
@@ -68,6 +69,23 @@ class Report(NamedTuple):
     evicted: Iterable[Gone] = ()
     caches: Iterable[str] = ()
     facts: Mapping[str, object] = {}
+
+
+def unbegun(failure: HydrationError) -> Report:
+    """The report of a run that came to no model."""
+    return Report("error", None, facts=reason(failure))
+
+
+def unfinished() -> Report:
+    """What stands in the log until there are last words: whoever is killed says no more."""
+    killed = "it ended without last words: killed, which with exit code 137 is mostly for want of memory"
+    return Report("error", None, facts={"reason": "KILLED", "message": killed})
+
+
+def reason(failure: HydrationError) -> dict[str, object]:
+    """What went wrong, among the facts of a report."""
+    told: dict[str, object] = {"reason": failure.exit_code.name, "message": failure.message}
+    return {**told, "hint": failure.hint} if failure.hint else told
 
 
 def encode(report: Report) -> bytes:

@@ -79,12 +79,8 @@ def _trusted(course: Course, model: Model, pod: Pod) -> bool:
 def _fail(course: Course, setting: Setting, shown: Exception | None) -> None:
     voice = setting.voice
     setting.display.clear()
-    if shown is not None:
-        import traceback  # noqa: PLC0415  # rarely wanted
-
-        voice.write("".join(traceback.format_exception(shown)))
     if course.failure is not None:
-        voice.fail(course.failure)
+        voice.fail(course.failure, shown)
     if course.wanted.continues:
         there = "with the version that lies in the cache" if _keep(course, setting) else "without the model"
         voice.say("warning", f"onFailure is Continue: the pod starts {there} ({course.wanted.source})")

@@ -10,7 +10,7 @@ from webhook.hydrator.cache import Cache
 from webhook.hydrator.course import Course
 from webhook.hydrator.measures import shown_bytes
 from webhook.hydrator.outcome import Exit, HydrationError, Stopped
-from webhook.hydrator.report import Gone, Report, Stock
+from webhook.hydrator.report import Gone, Report, Stock, reason
 
 
 def exit_code(courses: Sequence[Course], stopped: Stopped | None) -> int:
@@ -21,17 +21,6 @@ def exit_code(courses: Sequence[Course], stopped: Stopped | None) -> int:
         if course.failure is not None and not course.wanted.continues:
             return course.failure.exit_code
     return Exit.OK
-
-
-def unbegun(failure: HydrationError) -> Report:
-    """The report of a run that came to no model."""
-    return Report("error", None, facts=_reason(failure))
-
-
-def unfinished() -> Report:
-    """What stands in the log until there are last words: whoever is killed says no more."""
-    killed = "it ended without last words: killed, which with exit code 137 is mostly for want of memory"
-    return Report("error", None, facts={"reason": "KILLED", "message": killed})
 
 
 def report(courses: Sequence[Course], stopped: Stopped | None) -> Report:
@@ -100,14 +89,9 @@ def _facts(courses: Sequence[Course], stopped: Stopped | None) -> dict[str, obje
     failed = [course for course in courses if course.failure is not None]
     failed.sort(key=lambda course: course.wanted.continues)  # first those that the exit code speaks of
     if failed and failed[0].failure is not None:
-        facts.update(_reason(failed[0].failure))
+        facts.update(reason(failed[0].failure))
         if len(failed) > 1:
             facts["failed"] = len(failed)
         if failed[0].wanted.continues:
             facts["continued"] = True
     return facts
-
-
-def _reason(failure: HydrationError) -> dict[str, object]:
-    told = {"reason": failure.exit_code.name, "message": failure.message}
-    return {**told, "hint": failure.hint} if failure.hint else told

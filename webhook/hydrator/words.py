@@ -31,8 +31,12 @@ class Voice:
         """One line of progress."""
         self.write(f"{printable(text)}\n")
 
-    def fail(self, failure: HydrationError) -> None:
-        """What went wrong, and what to do about it."""
+    def fail(self, failure: HydrationError, shown: Exception | None = None) -> None:
+        """What went wrong, and what to do about it; before it the traceback of `shown`, if it is another error."""
+        if shown is not None and shown is not failure:
+            import traceback  # noqa: PLC0415  # rarely wanted
+
+            self.write("".join(traceback.format_exception(shown)))
         self.say("error", failure.message)
         if failure.hint:
             self.say("hint", failure.hint)
