@@ -1,0 +1,42 @@
+"""When to try again: full jitter, from a tenth of a second to twenty, as AWS' architecture blog found best."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from webhook.hydrator.outcome import Exit, HydrationError, Transient
+
+ATTEMPTS = 10
+_FIRST = 0.1  # seconds
+_LONGEST = 20.0
+_PATIENCE = 120.0  # the longest Retry-After that is obeyed
+
+
+class Retries:
+    """How often one thing failed without getting anywhere in between."""
+
+    def __init__(self, what: str, attempts: int) -> None:
+        self._what = what
+        self._attempts = attempts
+        self._failed = 0
+
+    def progressed(self) -> None:
+        """It got somewhere: what failed before counts no more."""
+        self._failed = 0
+
+    def failed(self, error: Transient) -> None:
+        """Wait until it is time to try again; HydrationError UNREACHABLE where it never will be."""
+        self._failed += 1
+        if self._failed >= self._attempts:
+            raise HydrationError(
+                Exit.UNREACHABLE,
+                f"{self._what}: gave up after {self._failed} attempts: {error.message}",
+                "what is on disk is kept: the next run fetches the rest",
+            ) from error
+        time.sleep(max(pause(self._failed), min(error.delay, _PATIENCE)))
+
+
+def pause(failed: int) -> float:
+    """Seconds to wait after so many failures, drawn anew each time."""
+    return random.uniform(0.0, min(_LONGEST, _FIRST * 2 ** (failed - 1)))  # noqa: S311 spreads load, guards nothing
