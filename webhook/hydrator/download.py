@@ -41,7 +41,7 @@ class Task(NamedTuple):
 
 
 def bring(task: Task) -> str:
-    """Have the version published and given to this pod. Answers `downloaded`, or `hit` where another one did it."""
+    """Have the version published. Answers `downloaded`, or `hit` where another one did it meanwhile."""
     course, model, plan = task.course, task.model, task.plan
     with _locked(task):
         if model.holds(plan):
@@ -57,8 +57,6 @@ def bring(task: Task) -> str:
             if failure_of(error).exit_code in _IN_VAIN:
                 model.discard(staged)
             raise
-        # Before the lock is given up: nobody may evict it in between.
-        model.use(plan.version, task.setting.pod)
     return "downloaded"
 
 
@@ -84,7 +82,7 @@ def _locked(task: Task) -> Iterator[None]:
         else:
             display.show(owner.done, owner.total, owner.rate)
 
-    with task.model.lock(waiting):
+    with task.model.lock(waiting, task.setting.pod.name):
         yield
 
 

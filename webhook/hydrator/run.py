@@ -28,26 +28,25 @@ def attempt(course: Course, setting: Setting, *, debug: bool = False) -> None:
 def hydrate(course: Course, setting: Setting) -> None:
     """Bring the model, or find it, and give it to this pod. HydrationError; Stopped at any moment."""
     wanted = course.wanted
-    cache = Cache(wanted.cache)
-    model = cache.model(wanted.directory)
-    if wanted.trust_cache and _trusted(course, model, setting.pod):
-        return
-    source = source_of(wanted, setting)
-    try:
-        plan = source.plan()
-        source.prove(plan)
-        course.version, course.bytes, course.files = plan.version, plan.bytes, len(plan.files)
-        course.is_checked = True
-        result = "hit"
-        if model.holds(plan):
-            model.use(plan.version, setting.pod)
-        else:
-            from webhook.hydrator.download import Task, bring  # noqa: PLC0415  # a hit does without
+    with Cache(wanted.cache) as cache:
+        model = cache.model(wanted.directory)
+        if wanted.trust_cache and _trusted(course, model, setting.pod):
+            return
+        source = source_of(wanted, setting)
+        try:
+            plan = source.plan()
+            source.prove(plan)
+            course.version, course.bytes, course.files = plan.version, plan.bytes, len(plan.files)
+            course.is_checked = True
+            result = "hit"
+            # Evicted between the two it has to be brought after all.
+            while not (model.holds(plan) and model.use(plan.version, setting.pod)):
+                from webhook.hydrator.download import Task, bring  # noqa: PLC0415  # a hit does without
 
-            result = bring(Task(course, setting, cache, model, source, plan))
-        course.end(result)
-    finally:
-        source.close()
+                result = bring(Task(course, setting, cache, model, source, plan))
+            course.end(result)
+        finally:
+            source.close()
 
 
 def source_of(wanted: Wanted, setting: Setting) -> Source:
@@ -60,17 +59,16 @@ def source_of(wanted: Wanted, setting: Setting) -> Source:
     from webhook.hydrator.s3.source import S3Source  # noqa: PLC0415  # likewise
 
     settings = settings_from(setting.environ, **setting.store._asdict())
-    source = S3Source(wanted.source, wanted.filters, settings, setting.environ)
-    source.note = lambda text: setting.voice.say("note", text)
-    return source
+    return S3Source(
+        wanted.source, wanted.filters, settings, setting.environ, note=lambda text: setting.voice.say("note", text)
+    )
 
 
 def _trusted(course: Course, model: Model, pod: Pod) -> bool:
     """Whether a version is there to be taken without a question."""
     manifest = model.current()
-    if manifest is None or manifest.source != course.wanted.source:
+    if manifest is None or manifest.source != course.wanted.source or not model.use(manifest.version, pod):
         return False
-    model.use(manifest.version, pod)
     course.version, course.bytes, course.files = manifest.version, manifest.bytes, manifest.files
     course.end("hit")
     return True
@@ -89,10 +87,9 @@ def _fail(course: Course, setting: Setting, shown: Exception | None) -> None:
 def _keep(course: Course, setting: Setting) -> bool:
     """Keep what `current` names from eviction, for a pod that goes on without what it wanted. Whether there is one."""
     try:
-        model = Cache(course.wanted.cache).model(course.wanted.directory)
-        manifest = model.current()
-        if manifest is not None:
-            model.use(manifest.version, setting.pod)
+        with Cache(course.wanted.cache) as cache:
+            model = cache.model(course.wanted.directory)
+            manifest = model.current()
+            return manifest is not None and model.use(manifest.version, setting.pod)
     except (HydrationError, OSError):
         return False
-    return manifest is not None

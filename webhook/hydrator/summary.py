@@ -38,7 +38,8 @@ def report(courses: Sequence[Course], stopped: Stopped | None) -> Report:
             continue
         name = name_of(path)
         try:
-            models = Cache(path).models()
+            with Cache(path) as cache:
+                models = cache.models()
         except (HydrationError, OSError):
             continue
         caches.append(name)
