@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.inventory.api import EPOCH, GIB, held, image, node, pod, said
+from webhook.inventory import snapshot
 from webhook.inventory.cluster import Cluster, Rules
 from webhook.inventory.model import Inventory
-from webhook.inventory.node_models import MOST_FACTS, NodeModels
+from webhook.inventory.node_models import MOST_CACHES, MOST_FACTS, NodeModels
 from webhook.inventory.objects import Resource
 from webhook.inventory.report import Report, read
 from webhook.kube import names
@@ -150,6 +152,112 @@ class TestTheLatestReport:
         assert warm(found, LLAMA) == warm(found, QWEN) == ["n"]
 
 
+def here(
+    source: str, cache: str = "", directory: str = "", tenant: str = "team", version: str = "v1"
+) -> dict[str, Any]:
+    """A model in one of the node's caches."""
+    more = {"cache": cache, "directory": directory}
+    return {**held(source, tenant, version), **{key: value for key, value in more.items() if value}}
+
+
+class TestCaches:
+    """ADR 13: a report is whole for the caches it names."""
+
+    @pytest.mark.parametrize(
+        ("models", "caches", "gone"),
+        [
+            pytest.param([here(QWEN, "b")], ["b"], False, id="another cache"),
+            pytest.param([here(QWEN)], ["b"], False, id="another cache that the model does not name"),
+            pytest.param([here(QWEN, "b")], None, False, id="another cache that only the model names"),
+            pytest.param([here(QWEN)], None, False, id="no cache"),
+            pytest.param([here(QWEN, "a")], ["a"], True, id="that cache"),
+            pytest.param([here(QWEN)], ["a"], True, id="that cache, which the model does not name"),
+            pytest.param([here(QWEN, "a")], None, True, id="that cache, which only the model names"),
+            pytest.param([here(QWEN, "b")], ["a", "b"], True, id="both"),
+            pytest.param([here(QWEN)], [], False, id="none"),
+        ],
+    )
+    def test_a_report_of(self, models: list[Any], caches: list[str] | None, *, gone: bool) -> None:
+        more: dict[str, Any] = {} if caches is None else {"caches": caches}
+        found = cluster(
+            node(),
+            pod("first", reports=[said(10, here(LLAMA, "a"), caches=["a"])]),
+            pod("second", reports=[said(20, *models, **more)]),
+        )
+        assert warm(found, LLAMA) == ([] if gone else ["n"])
+        assert warm(found, QWEN) == ["n"]
+
+    def test_a_model_is_there_while_one_of_them_holds_it(self) -> None:
+        both = pod("both", reports=[said(10, here(LLAMA, "a"), here(LLAMA, "b"), caches=["a", "b"])])
+        evicted = [{"source": LLAMA, "tenant": "team", "cache": "a"}]
+        content = {**json.loads(said(20, here(QWEN, "a"), caches=["a"])["message"]), "evicted": evicted}
+        one = {**said(20), "message": json.dumps(content)}
+        found = cluster(node(), both, pod("one", reports=[one]))
+        assert warm(found, LLAMA) == ["n"]
+        found.put("pods", pod("other", reports=[said(30, here(QWEN, "b"), caches=["b"])]), EPOCH)
+        assert warm(found, LLAMA) == []
+
+    def test_a_version_that_is_current_in_one_of_them_will_do(self) -> None:
+        first = pod("first", reports=[said(10, here(LLAMA, "a"), caches=["a"])])
+        found = cluster(node(), first, pod("m", reports=[said(20, here(LLAMA, "b", version="v2"), caches=["b"])]))
+        assert warm(found, LLAMA) == ["n"]
+
+    @pytest.mark.parametrize(
+        ("reports", "stays"),
+        [
+            ([("a", 30), ("b", 40)], False),
+            ([("a", 30)], False),
+            ([("a", 30), ("b", 10)], True),
+        ],
+        ids=["all since", "the only one that is known", "one not since"],
+    )
+    def test_after_a_restart_a_label_stands_until_all_that_are_known_do_not_name_it(
+        self, reports: list[tuple[str, int]], *, stays: bool
+    ) -> None:
+        before = cluster(node(), pod("x", reports=[said(20, here(LLAMA, "c"), here(QWEN, "c"), caches=["c"])]))
+        pods = [pod(cache, reports=[said(at, here(QWEN, cache), caches=[cache])]) for cache, at in reports]
+        after = cluster(labelled(before), *pods, restored=before.inventory(EPOCH))
+        assert warm(after, LLAMA) == (["n"] if stays else [])
+
+    def test_names_of_caches_cannot_fill_memory(self) -> None:
+        models = NodeModels()
+        for number in range(40):
+            caches = [f"{number}-{each}" for each in range(30)]
+            report = read(said(number + 1, here(LLAMA, caches[0]), caches=caches)["message"])
+            assert isinstance(report, Report)
+            models.absorb(report, "team", number + 1, for_all=False)
+        assert {len(whole) for whole in models._whole.values()} == {MOST_CACHES}
+        assert {len(facts) for facts in models._facts.values()} == {40}
+
+
+class TestSomeOfASourcesFiles:
+    """ADR 12: they are a model of their own."""
+
+    def test_are_not_the_source(self) -> None:
+        directory = names.directory(LLAMA, '{"preferSafetensors":true}')
+        found = cluster(node(), pod(reports=[said(10, here(LLAMA.rstrip("/"), "a", directory, version="v2"))]))
+        assert warm(found, LLAMA) == []
+        assert warm(found, names.selection(LLAMA, directory)) == ["n"]
+        other = pod("whole", reports=[said(20, here(LLAMA, "b", names.directory(LLAMA)))])
+        found.put("pods", other, EPOCH)
+        assert warm(found, LLAMA) == warm(found, names.selection(LLAMA, directory)) == ["n"]
+
+    def test_keep_their_name_over_a_restart(self) -> None:
+        directory = names.directory(LLAMA, '{"exclude":["*.bin"]}')
+        before = cluster(node(), pod(reports=[said(10, here(LLAMA, "a", directory))]))
+        after = cluster(labelled(before), restored=snapshot.decode(snapshot.encode(before.inventory(EPOCH))))
+        assert warm(after, names.selection(LLAMA, directory)) == ["n"]
+
+    def test_are_evicted_by_their_directory(self) -> None:
+        directory = names.directory(LLAMA, '{"exclude":["*.bin"]}')
+        found = cluster(node(), pod(reports=[said(10, here(LLAMA, "a", directory), here(LLAMA, "a"), caches=["a"])]))
+        evicted = [{"source": LLAMA, "tenant": "team", "cache": "a", "directory": directory}]
+        content = {**json.loads(said(20, omitted=1, caches=["a"])["message"]), "evicted": evicted}
+        found.put("pods", pod("b", reports=[{**said(20), "message": json.dumps(content)}]), EPOCH)
+        assert warm(found, names.selection(LLAMA, directory)) == []
+        assert warm(found, LLAMA) == ["n"]
+
+
 class TestVersions:
     def test_nodes_with_another_version_than_the_latest_are_cold(self) -> None:
         found = cluster(
@@ -223,10 +331,15 @@ STATEMENTS = st.lists(
     st.tuples(
         st.integers(1, 4),
         st.lists(
-            st.tuples(st.sampled_from([LLAMA, QWEN]), st.sampled_from(["team", ""]), st.sampled_from("vw")), max_size=2
+            st.builds(
+                lambda source, tenant, version, cache: here(source, cache, tenant=tenant, version=version),
+                *(st.sampled_from(each) for each in ([LLAMA, QWEN], ["team", ""], "vw", ["", "a", "b"])),
+            ),
+            max_size=2,
         ),
         st.lists(st.tuples(st.sampled_from([LLAMA, QWEN]), st.sampled_from(["team", ""])), max_size=1),
         st.sampled_from([0, 1]),
+        st.sampled_from([None, ["a"], ["a", "b"]]),
     ),
     max_size=6,
 )
@@ -236,8 +349,8 @@ STATEMENTS = st.lists(
 def test_reports_may_arrive_in_any_order_and_again(statements: list[Any], random: Any) -> None:
     def told(order: list[Any]) -> tuple[Any, ...]:
         found = NodeModels()
-        for at, models, evicted, omitted in order:
-            report = read(said(at, *models, evicted=evicted, omitted=omitted)["message"])
+        for at, models, evicted, omitted, caches in order:
+            report = read(said(at, *models, evicted=evicted, omitted=omitted, caches=caches)["message"])
             assert isinstance(report, Report)
             found.absorb(report, "team", at, for_all=False)
         keys = found.keys()
@@ -459,6 +572,9 @@ class TestForgedReports:
             pytest.param({"bytes": 1.5}, "unreadable", id="half a byte"),
             pytest.param({"tenant": None}, "unreadable", id="a null tenant"),
             pytest.param({"tenant": "x" * 254}, "unreadable", id="a long tenant"),
+            pytest.param({"cache": "x" * 254}, "unreadable", id="a long cache"),
+            pytest.param({"directory": "../../etc"}, "unreadable", id="a directory of nobody's"),
+            pytest.param({"directory": "0" * 16 + "\n"}, "unreadable", id="a directory and a line"),
         ],
     )
     def test_with_one_bad_statement_are_refused_whole(self, change: Mapping[str, Any], reason: str) -> None:

@@ -88,6 +88,8 @@ PLAIN = {
         pytest.param({}, {"lease": "1h30m"}, {"lease": 5400}, id="lease"),
         pytest.param({}, {"lease": "0s"}, {"lease": 0}, id="no lease"),
         pytest.param({}, {"keepFree": "50Gi"}, {"keepFree": "50Gi"}, id="keep free"),
+        pytest.param({}, {"keepFree": "1.5e12"}, {"keepFree": "1500000000000"}, id="odd power"),
+        pytest.param({}, {"maxSize": "+500000000000000m"}, {"maxSize": "500000000000"}, id="odd suffix"),
         pytest.param({}, {"tenancy": "Cluster"}, {"tenant": ""}, id="everyone's"),
     ],
 )

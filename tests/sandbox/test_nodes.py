@@ -75,6 +75,7 @@ def test_a_pod_hydrated_it_there_as_a_mutated_pod_would(tenant: str, directory: 
     assert "$HOME" not in argument.replace("$$HOME", ""), "the kubelet would expand it"
     told = json.loads(argument.removeprefix("--model=").replace("$$", "$"))
     assert (told["source"], told["cache"]) == ("s3://acme-models/$HOME/", mount["mountPath"])
+    assert told["tenant"] == tenant
     assert mount["subPath"] == directory
 
 
@@ -91,6 +92,7 @@ def test_the_stages_and_the_code_use_the_same_words() -> None:
     ready = stages["pod-ready"]["spec"]["next"]["statusTemplate"]
     assert f'eq .name "{names.INIT_CONTAINER}"' in ready
     assert f'"{models.ANNOTATION_BYTES}") "{models.DEFAULT_BYTES}"' in ready
+    assert f'"{models.ANNOTATION_REPORT}"' in ready
     keys = [one["key"] for one in stages["pod-hydrated-before"]["spec"]["selector"]["matchExpressions"]]
     assert f'.metadata.labels["{models.LABEL}"]' in keys
     assert re.findall(r'hasPrefix "([^"]*)"', ready) == ["--model="]

@@ -7,18 +7,21 @@ come in any order and more than once; the result is that of the latest statement
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from webhook.inventory.report import Report
+from webhook.inventory.report import Report, name
 
 MOST_FACTS = 256
 """Models of one tenant remembered on one node; beyond that those last spoken of longest ago are forgotten."""
 
+MOST_CACHES = 16
+"""Caches of one tenant on one node of which it is remembered when they were told of as a whole."""
+
 NEVER = float("-inf")
 
 Key = tuple[str, str]
-"""Tenant and source."""
+"""Tenant and source, or the part of a source (`webhook.inventory.report.name`)."""
 
 
 class Scope(NamedTuple):
@@ -26,6 +29,13 @@ class Scope(NamedTuple):
 
     tenant: str
     stated: str
+
+
+class Place(NamedTuple):
+    """A model in one of a node's caches, which is empty where a report does not say which."""
+
+    source: str
+    cache: str
 
 
 class Fact(NamedTuple):
@@ -55,9 +65,10 @@ class NodeModels:
     __slots__ = ("_checked", "_facts", "_since", "_whole", "latest")
 
     def __init__(self) -> None:
-        self._facts: dict[Scope, dict[str, Fact]] = {}
+        self._facts: dict[Scope, dict[Place, Fact]] = {}
         self._checked: dict[Key, tuple[float, str]] = {}
-        self._whole: dict[Scope, float] = {}
+        # When each cache was last told of as a whole.
+        self._whole: dict[Scope, dict[str, float]] = {}
         self._since = NEVER
         self.latest = NEVER
         """The time of the latest report that is believed."""
@@ -75,11 +86,14 @@ class NodeModels:
         """Believe no report that was made until then, whether or not it was seen by now."""
         self._since = max(self._since, until)
         for scope, facts in list(self._facts.items()):
-            self._facts[scope] = {source: fact for source, fact in facts.items() if fact.time > until}
+            self._facts[scope] = {place: fact for place, fact in facts.items() if fact.time > until}
             if not self._facts[scope]:
                 del self._facts[scope]
         self._checked = {key: seen for key, seen in self._checked.items() if seen[0] > until}
-        self._whole = {scope: time for scope, time in self._whole.items() if time > until}
+        self._whole = {
+            scope: {cache: time for cache, time in caches.items() if time > until}
+            for scope, caches in self._whole.items()
+        }
 
     def absorb(self, report: Report, namespace: str, time: float, *, for_all: bool) -> int:
         """Take in the report that a pod of `namespace` made at `time`, in unix seconds.
@@ -92,7 +106,7 @@ class NodeModels:
         self.latest = max(self.latest, time)
         scopes = {namespace: Scope(namespace, namespace), "": Scope("" if for_all else namespace, "")}
         is_any_checked = any(model.checked for model in report.models)
-        held: set[tuple[Scope, str]] = set()
+        held: set[tuple[Scope, Place]] = set()
         spoken: set[Scope] = set()
         refused = 0
         for model in report.models:
@@ -101,11 +115,11 @@ class NodeModels:
                 refused += 1
                 continue
             spoken.add(scope)
-            source = _slashed(model.source)
-            held.add((scope, source))
-            self._state(scope, source, Fact(time, gone=False, version=model.version, bytes=model.bytes))
+            place = Place(name(model), report.cache_of(model))
+            held.add((scope, place))
+            self._state(scope, place, Fact(time, gone=False, version=model.version, bytes=model.bytes))
             if model.checked or (not is_any_checked and report.result != "error"):
-                key, seen = (scope.tenant, source), (time, model.version)
+                key, seen = (scope.tenant, place.source), (time, model.version)
                 self._checked[key] = max(seen, self._checked.get(key, seen))
         for evicted in report.evicted:
             scope = scopes.get(evicted.tenant)
@@ -113,63 +127,62 @@ class NodeModels:
                 refused += 1
                 continue
             spoken.add(scope)
-            source = _slashed(evicted.source)
-            if (scope, source) not in held:  # what a report both evicted and holds was fetched again
-                self._state(scope, source, Fact(time, gone=True, version="", bytes=0))
+            place = Place(name(evicted), report.cache_of(evicted))
+            if (scope, place) not in held:  # what a report both evicted and holds was fetched again
+                self._state(scope, place, Fact(time, gone=True, version="", bytes=0))
         for scope in spoken:
             if report.omitted == 0:
-                self._whole[scope] = max(time, self._whole.get(scope, NEVER))
+                caches = self._whole.setdefault(scope, {})
+                caches.update({cache: max(time, caches.get(cache, NEVER)) for cache in report.spoken_of})
             self._bound(scope)
         return refused
 
     def keys(self) -> set[Key]:
         """Everything that reports speak of."""
-        return {(scope.tenant, source) for scope, facts in self._facts.items() for source in facts}
+        return {(scope.tenant, place.source) for scope, facts in self._facts.items() for place in facts}
 
     def checked(self, key: Key) -> tuple[float, str] | None:
         """When the model was last compared with its source on this node, and the version that was found."""
         return self._checked.get(key)
 
     def held(self) -> Iterator[Held]:
-        """The models on the node, of whatever version. One may come twice, as its tenant's own and as everyone's."""
+        """The models on the node, of whatever version. One may come often: from two caches, as everyone's, too."""
         for scope, facts in self._facts.items():
-            whole = self._whole.get(scope, NEVER)
-            for source, fact in facts.items():
-                if not fact.gone and fact.time >= whole:
-                    yield Held(scope.tenant, source, fact.version, fact.bytes)
-
-    def is_held(self, key: Key) -> bool:
-        """Whether the node is known to hold the model, of whatever version."""
-        tenant, source = key
-        for scope in {Scope(tenant, tenant), Scope(tenant, "")}:
-            fact = self._facts.get(scope, {}).get(source)
-            if fact is not None and not fact.gone and fact.time >= self._whole.get(scope, NEVER):
-                return True
-        return False
+            whole = self._whole.get(scope, _NONE)
+            for place, fact in facts.items():
+                if not fact.gone and fact.time >= whole.get(place.cache, NEVER):
+                    yield Held(scope.tenant, place.source, fact.version, fact.bytes)
 
     def is_gone(self, key: Key, since: float) -> bool:
-        """Whether a report made at `since` or later says that the node does not hold the model."""
-        tenant, source = key
-        for scope in {Scope(tenant, tenant), Scope(tenant, "")}:
-            fact = self._facts.get(scope, {}).get(source)
-            if fact is not None and fact.gone and fact.time >= since:
-                return True
-            if self._whole.get(scope, NEVER) >= since:
-                return True
-        return False
+        """Whether reports made at `since` or later say that the node does not hold a model that no report names.
 
-    def _state(self, scope: Scope, source: str, fact: Fact) -> None:
+        One that evicted it says so, and all caches together do that are known, when each was told of as a whole.
+        """
+        tenant, source = key
+        known: dict[str, float] = {}
+        for scope in {Scope(tenant, tenant), Scope(tenant, "")}:
+            for place, fact in self._facts.get(scope, {}).items():
+                if place.source == source and fact.gone and fact.time >= since:
+                    return True
+                known.setdefault(place.cache, NEVER)
+            for cache, time in self._whole.get(scope, _NONE).items():
+                known[cache] = max(time, known.get(cache, NEVER))
+        return bool(known) and min(known.values()) >= since
+
+    def _state(self, scope: Scope, place: Place, fact: Fact) -> None:
         facts = self._facts.setdefault(scope, {})
-        facts[source] = max(fact, facts.get(source, fact))
+        facts[place] = max(fact, facts.get(place, fact))
 
     def _bound(self, scope: Scope) -> None:
         facts = self._facts[scope]
         if len(facts) > MOST_FACTS:
-            for source in sorted(facts, key=lambda source: (facts[source].time, source))[: len(facts) - MOST_FACTS]:
-                del facts[source]
-                self._checked.pop((scope.tenant, source), None)
+            for place in sorted(facts, key=lambda place: (facts[place].time, place))[: len(facts) - MOST_FACTS]:
+                del facts[place]
+                self._checked.pop((scope.tenant, place.source), None)
+        whole = self._whole.get(scope, {})
+        if len(whole) > MOST_CACHES:
+            for cache in sorted(whole, key=lambda cache: (whole[cache], cache))[: len(whole) - MOST_CACHES]:
+                del whole[cache]
 
 
-def _slashed(source: str) -> str:
-    """A source in its one spelling, a slash at its end."""
-    return source.rstrip("/") + "/"
+_NONE: Mapping[str, float] = {}

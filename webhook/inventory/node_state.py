@@ -125,15 +125,17 @@ class NodeState:
         return Row(self.room, facts.labels, facts.taints, held, missing)
 
     def _models(self, models: Models) -> Iterator[Holding]:
+        reported: set[Key] = set()
         for held in self.models.held():
             key = (held.tenant, held.source)
+            reported.add(key)
             if models.is_current(key, held.version):
                 yield Holding(models.label(key), "model", held.source, held.tenant, held.bytes)
         for label, since in self.adopted().items():
             known = models.named(label)
             if known is None:
                 yield Holding(label, "model", "", "", 0, adopted=True)
-            elif not self.models.is_held(known) and not self.models.is_gone(known, since):
+            elif known not in reported and not self.models.is_gone(known, since):
                 yield Holding(label, "model", known[1], known[0], models.remembered_bytes(label), adopted=True)
 
     def _mark(self, models: set[str]) -> str:

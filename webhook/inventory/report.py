@@ -3,12 +3,14 @@
 It is the container's termination message, so whoever writes the pod's spec can forge it: nothing in it is believed
 beyond what the pod's own namespace may say (see `webhook.inventory.node_models`), and reading it is bounded.
 
-    {"schema": 1, "result": "hit", "omitted": 0,
-     "models": [{"source": "s3://b/p/", "tenant": "ns", "version": "etag-set", "bytes": 15000000000, "checked": true}],
-     "evicted": [{"source": "s3://b/q/", "tenant": "ns"}]}
+    {"schema": 1, "result": "hit", "caches": ["nvme"], "omitted": 0,
+     "models": [{"source": "s3://b/p/", "tenant": "ns", "cache": "nvme", "version": "etag-set", "bytes": 15000000000,
+                 "checked": true}],
+     "evicted": [{"source": "s3://b/q/", "tenant": "ns", "cache": "nvme"}]}
 
-`models` are all models that are complete in the cache as the pod sees it. `omitted` is how many more there are that did
-not fit; where it is 0 the list is whole, and where it is absent nothing is known of what the list leaves out.
+`caches` are the NodeCaches that the pod sees, `models` all that are complete in them. `omitted` is how many more there
+are that did not fit; where it is 0 the list is whole for these caches (ADR 13), and where it is absent nothing is known
+of what the list leaves out. A model that has a `directory` is some of its source's files (ADR 12).
 `checked` marks a model whose version this run compared with its source; a report that marks none means all of them.
 Other fields are for people.
 """
@@ -21,6 +23,8 @@ from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
+from webhook.kube import names
+
 SCHEMA = 1
 
 LONGEST = 4096
@@ -28,6 +32,8 @@ LONGEST = 4096
 
 _Source = Annotated[str, msgspec.Meta(max_length=1024)]
 _Tenant = Annotated[str, msgspec.Meta(max_length=253)]
+_Cache = Annotated[str, msgspec.Meta(max_length=253)]
+_Directory = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{16})?\Z")]
 # The alphabet of the sources that a policy can allow (webhook.policy.allow): no other can be asked for.
 _SOURCE = re.compile(r"(?:s3://|file:///)[A-Za-z0-9_.=+@,~:!-][A-Za-z0-9_.=+@,~:!/-]*")
 
@@ -35,11 +41,14 @@ _SOURCE = re.compile(r"(?:s3://|file:///)[A-Za-z0-9_.=+@,~:!-][A-Za-z0-9_.=+@,~:
 class HeldModel(msgspec.Struct, frozen=True, gc=False):
     """A model in the node's cache. `tenant` is the namespace whose pods may use it, empty: everyone's.
 
-    `bytes` on disk, 0 when not said. `version` tells two contents of one source apart.
+    `bytes` on disk, 0 when not said. `version` tells two contents of one source apart. Where `cache` is not said it is
+    the only one of the report's, where `directory` is not, that of the whole source.
     """
 
     source: _Source
     tenant: _Tenant = ""
+    cache: _Cache = ""
+    directory: _Directory = ""
     version: Annotated[str, msgspec.Meta(max_length=64)] = ""
     bytes: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
     checked: bool = False
@@ -50,6 +59,8 @@ class EvictedModel(msgspec.Struct, frozen=True, gc=False):
 
     source: _Source
     tenant: _Tenant = ""
+    cache: _Cache = ""
+    directory: _Directory = ""
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +71,19 @@ class Report(msgspec.Struct, frozen=True, gc=False):
     models: tuple[HeldModel, ...] = ()
     evicted: tuple[EvictedModel, ...] = ()
     omitted: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    caches: tuple[_Cache, ...] | None = None
+
+    def cache_of(self, model: HeldModel | EvictedModel) -> str:
+        """The cache that a model is said to lie, or to have lain, in; empty when that is not said."""
+        return self.caches[0] if not model.cache and self.caches and len(self.caches) == 1 else model.cache
+
+    @property
+    def spoken_of(self) -> frozenset[str]:
+        """The caches that the report tells of: those it lists, else those that its models name, named or not."""
+        if self.caches is not None:
+            return frozenset(self.caches)
+        models: tuple[HeldModel | EvictedModel, ...] = (*self.models, *self.evicted)
+        return frozenset([model.cache for model in models])
 
 
 class Refusal(NamedTuple):
@@ -93,6 +117,13 @@ def read(message: str) -> Report | Refusal:
     if not all(_SOURCE.fullmatch(source) for source in sources):
         return Refusal("source")
     return found
+
+
+def name(model: HeldModel | EvictedModel) -> str:
+    """What the inventory calls a model: its source in its one spelling, a slash at its end, or the part of it."""
+    source = model.source.rstrip("/") + "/"
+    whole = model.directory in {"", names.directory(source)}
+    return source if whole else names.selection(source, model.directory)
 
 
 def seconds(text: str | None) -> float | None:

@@ -10,7 +10,6 @@ import msgspec
 
 from webhook.kube import Object, names
 from webhook.kube.podsecurity import Level, allows_volume
-from webhook.kube.quantity import InvalidQuantity
 from webhook.kube.quantity import parse as parse_quantity
 from webhook.mutate import merge
 from webhook.mutate.account import Account
@@ -18,6 +17,7 @@ from webhook.mutate.draft import Draft, Room
 from webhook.mutate.source import Source
 from webhook.policy.allow import allowed, canonical_source
 from webhook.policy.model import Model, NodeCache, Tenancy
+from webhook.policy.text import plain_size
 
 # Volumes that die with the pod; any other kind is shared by pods, who keep to directories of their own in it.
 _PRIVATE = ("emptyDir", "ephemeral")
@@ -145,17 +145,11 @@ def _argument(told: str, directory: str, source: str, root: str, limit: str) -> 
     if root:
         # The cache outlives the pod: its report says whose the model is, everyone's if nobody's.
         argument["tenant"] = "" if root == _CLUSTER else root.removeprefix(_NAMESPACES)
-    if limit and _is_less(limit, argument.get("maxSize")):
-        argument["maxSize"] = limit
+    most = argument.get("maxSize")
+    if limit and (most is None or parse_quantity(limit) < parse_quantity(most)):
+        argument["maxSize"] = plain_size(limit)
     text = msgspec.json.encode(dict(sorted(argument.items()))).decode()
     return f"--model={text}".replace("$", "$$")
-
-
-def _is_less(limit: str, most: str | None) -> bool:
-    try:
-        return most is None or parse_quantity(limit) < parse_quantity(most)
-    except InvalidQuantity:
-        return False
 
 
 def cache_volume(cache: NodeCache, level: Level) -> Object | None:

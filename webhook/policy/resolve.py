@@ -38,7 +38,7 @@ from webhook.policy.model import (
     VolumeRule,
 )
 from webhook.policy.scope import Scope
-from webhook.policy.text import seconds
+from webhook.policy.text import plain_size, seconds
 
 _DAY = 24 * 3600
 """What the hydrator takes for a lease that it is not told."""
@@ -52,8 +52,8 @@ def node_cache(document: NodeCacheDocument, origin: Origin) -> NodeCache:
         volume=spec.volume,
         fallback_volume=spec.fallback_volume,
         tenancy=Tenancy(spec.tenancy),
-        keep_free=spec.keep_free,
-        max_size=spec.max_size or "",
+        keep_free=spec.keep_free if spec.keep_free.endswith("%") else plain_size(spec.keep_free),
+        max_size=plain_size(spec.max_size) if spec.max_size else "",
         trust_cache=spec.trust_cache,
         lease_seconds=seconds(spec.lease),
         origin=origin,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Annotated
@@ -26,6 +27,7 @@ _LABEL = re.compile(LABEL_PATTERN[:-1])
 _ENV = re.compile(ENV_PATTERN[:-1])
 _IDENTIFIER = re.compile(IDENTIFIER_PATTERN[:-1])
 _PERCENT = re.compile(r"[0-9]{1,2}%")
+_PLAIN_QUANTITY = re.compile(r"[0-9]{1,19}(?:\.[0-9]{1,19})?(?:[kMGTPE]|[KMGTPE]i)?")
 _DURATION = re.compile(DURATION_PATTERN[:-1])
 _QUALIFIED = re.compile(
     r"(?:(?=.{1,253}/)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
@@ -141,6 +143,12 @@ def _max_size(text: str) -> str | None:
     except InvalidQuantity:
         return "must be a quantity (500Gi)"
     return None if most >= _LEAST_FREE else f"{text} would be that many bytes: write a quantity (500Gi)"
+
+
+def plain_size(quantity: str | int) -> str:
+    """Return a well-formed quantity as anybody reads it: bytes in place of signs, exponents and odd suffixes."""
+    text = str(quantity)
+    return text if _PLAIN_QUANTITY.fullmatch(text) else str(math.ceil(parse_quantity(text)))
 
 
 def seconds(duration: str) -> int:

@@ -24,6 +24,9 @@ LABEL: Final = "sandbox.warmpod.dev/hydrated-before"
 ANNOTATION_BYTES: Final = "sandbox.warmpod.dev/model-bytes"
 """How big each of the pod's models is said to be. Anybody may set it on a pod."""
 
+ANNOTATION_REPORT: Final = "sandbox.warmpod.dev/report"
+"""What the pod's hydrator is said to have written, in place of what is made up. Anybody may set it on a pod."""
+
 DEFAULT_BYTES: Final = 16_000_000_000
 """As `stages.yaml` has it; a test compares."""
 
@@ -59,9 +62,15 @@ def count_done(api: Api, namespace: str) -> int:
 
 def pod(node: PretendNode, model: PretendModel, hydrator_image: str) -> Object:
     """The pod that hydrated this model on this node."""
-    told = {"cache": _CACHE, "directory": names.digest16(model.source), "name": "pretend", "source": model.source}
+    told = {
+        "cache": _CACHE,
+        "directory": names.directory(model.source),
+        "name": "pretend",
+        "source": model.source,
+        "tenant": model.tenant,
+    }
     argument = f"--model={json.dumps(told, separators=(',', ':'))}".replace("$", "$$")
-    # A directory of a volume that pods share, as the webhook mounts it: a cache of the pod's own would tell of no node.
+    # A directory of a volume that pods share, as the webhook mounts it.
     directory = f"namespaces/{model.tenant}" if model.tenant else "cluster"
     mount = {"name": "cache", "mountPath": _CACHE, "subPath": directory}
     container = {"image": hydrator_image, "securityContext": _SECURITY}
