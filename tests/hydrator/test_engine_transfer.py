@@ -56,7 +56,7 @@ def test_progress_goes_from_nothing_to_all_and_never_back(mixed: Path, tmp_path:
 def test_no_process_and_no_descriptor_is_left(mixed: Path, tmp_path: Path) -> None:
     def held() -> tuple[list[str], str]:
         children = Path(f"/proc/self/task/{os.getpid()}/children")
-        return sorted(os.listdir("/proc/self/fd")), children.read_text()
+        return sorted(path.name for path in Path("/proc/self/fd").iterdir()), children.read_text()
 
     source = tree_source(mixed)
     Place(tmp_path / "first").bring(source)

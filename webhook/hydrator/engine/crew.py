@@ -31,12 +31,13 @@ class Crew:
             raise
 
     def dead(self) -> str | None:
-        """How one of them ended, in words; None while all run."""
-        for child in self._running:
+        """How one of them ended, in words; None where all run, or have done all there was to do."""
+        for child in tuple(self._running):
             found, status = os.waitpid(child, os.WNOHANG)
             if found:
                 self._running.remove(child)
-                return _ending(status)
+                if status:
+                    return _ending(status)
         return None
 
     def close(self) -> None:
