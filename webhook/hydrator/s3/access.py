@@ -5,32 +5,39 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from webhook.hydrator.outcome import Exit, HydrationError, Transient
 from webhook.hydrator.s3.broker import Broker
 from webhook.hydrator.s3.credentials import Credentials, decode, origin, static
+from webhook.hydrator.s3.settings import Settings
 from webhook.hydrator.s3.slot import Slot
+from webhook.hydrator.s3.web_identity import web_identity
 
 _MARGIN = 300.0  # seconds before the end, at most a third of their life
+_QUICK = 3.0  # seconds: a renewal must not keep the parent from its other duties
 _AGAIN = 10.0  # seconds between tries to renew
 
 
 class Access:
     """The parent's side. `session` makes those of an S3 Express session of others, where the bucket wants it."""
 
-    def __init__(self, environ: Mapping[str, str], *, unsigned: bool) -> None:
+    def __init__(self, environ: Mapping[str, str], settings: Settings) -> None:
+        unsigned = settings.unsigned
         self.slot = Slot()
         self.origin = "an unsigned request" if unsigned else origin(environ)
         self.session: Callable[[Credentials], Credentials] | None = None
         self._static = static(environ)
-        self._broker = None if unsigned or self._static else Broker(environ)
+        self._web_identity = web_identity(environ, settings._replace(stall_seconds=_QUICK, connect_seconds=_QUICK))
+        self._broker = None if unsigned or self._static or self._web_identity else Broker(environ)
         self._unsigned = unsigned
         self._base: tuple[Credentials, float] | None = None
         self._made: tuple[Credentials, float] | None = None
         self._tried = float("-inf")
         self._owner = os.getpid()
         if self._broker:
-            self._broker.ask()  # it takes a tenth of a second, in which we load TLS
+            with suppress(HydrationError):  # which will be told when somebody waits for it
+                self._broker.ask()  # it takes a tenth of a second, in which we load TLS
 
     def begin(self) -> None:
         """Have credentials in the slot. HydrationError DENIED, or what making a session raises."""
@@ -41,6 +48,8 @@ class Access:
         """Have new ones in the slot, now. As `begin`."""
         if self._static:
             self._base = (_checked(self._static, self.origin), time.time())
+        elif self._web_identity:
+            self._base = (_checked(self._web_identity.fetch(), self.origin), time.time())
         elif self._broker:
             self._base = (_checked(self._broker.wait(), self.origin), time.time())
         self._publish()
@@ -48,7 +57,7 @@ class Access:
     @property
     def renewable(self) -> bool:
         """Whether asking again may give others."""
-        return bool(self._broker or self.session)
+        return bool(self._broker or self._web_identity or self.session)
 
     def tend(self) -> None:
         """Renew what is about to end or was complained of, without waiting long. HydrationError when all has ended."""
@@ -77,8 +86,11 @@ class Access:
             return
         self._tried = now
         assert self._base
-        if self._broker and (_ends_soon(self._base) or (self.slot.complained() and not self.session)):
-            self._broker.ask()
+        if _ends_soon(self._base) or (self.slot.complained() and not self.session):
+            if self._broker:
+                self._broker.ask()
+            elif self._web_identity:
+                self.renew()
         elif self.session:
             self._publish()
 

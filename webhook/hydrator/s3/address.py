@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
-from urllib.parse import quote_from_bytes, urlsplit
 
 from webhook.hydrator.outcome import Exit, HydrationError
 from webhook.hydrator.s3.settings import Settings
@@ -16,6 +15,9 @@ _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,61})[a-z0-9]")
 _REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?")
 _IP = re.compile(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.%A-Za-z]*")
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
+_ENCODED = [chr(byte) if _PLAIN.fullmatch(chr(byte)) else f"%{byte:02X}" for byte in range(256)]
 _DEFAULT_REGION = "us-east-1"
 # Prefix of the region's name -> (partition, DNS suffix). The first that fits.
 _PARTITIONS = (
@@ -61,12 +63,22 @@ class Endpoint(NamedTuple):
 
     def path(self, key: str) -> str:
         """Path of an object, percent-encoded as SigV4 wants it: once, nothing normalized."""
-        return f"{self.base}/{encoded(key, '/-._~')}"
+        return f"{self.base}/{encoded_path(key)}"
 
 
-def encoded(text: str, safe: str = "-._~") -> str:
-    """Percent-encoded UTF-8, as in a canonical query. Bytes that are no UTF-8 come as surrogates."""
-    return quote_from_bytes(text.encode("utf-8", "surrogateescape"), safe)
+def encoded(text: str) -> str:
+    """Percent-encoded UTF-8, as in a canonical query. Bytes that are no UTF-8 come as surrogates.
+
+    Not urllib.parse's, which imports for milliseconds what few names need.
+    """
+    if _PLAIN.fullmatch(text):
+        return text
+    return "".join([_ENCODED[byte] for byte in text.encode("utf-8", "surrogateescape")])
+
+
+def encoded_path(text: str) -> str:
+    """The same, with slashes as they are."""
+    return text if _PLAIN_PATH.fullmatch(text) else encoded(text).replace("%2F", "/")
 
 
 def parse(source: str) -> Place:
@@ -116,10 +128,10 @@ def resolve(bucket: str, settings: Settings) -> Endpoint:
     region = settings.region or _DEFAULT_REGION
     if not is_region(region):
         raise HydrationError(Exit.USAGE, f"{region!r} is no name of a region", "check --region and AWS_REGION")
-    partition, suffix = next((name, dns) for prefix, name, dns in _PARTITIONS if region.startswith(prefix))
+    partition, suffix = partition_of(region)
     zone = express_zone(bucket)
     if settings.endpoint_url:
-        return _overridden(bucket, settings, region, partition, "s3express" if zone else "s3")
+        return _overridden(bucket, settings, region)
     dualstack = ".dualstack" if settings.dualstack else ""
     if settings.fips and partition == "aws-cn":
         raise HydrationError(Exit.USAGE, f"{region} has no FIPS endpoints", "unset AWS_USE_FIPS_ENDPOINT")
@@ -135,30 +147,47 @@ def resolve(bucket: str, settings: Settings) -> Endpoint:
     return Endpoint(True, host, 443, host, base, region, "s3", partition, False)
 
 
-def _overridden(bucket: str, settings: Settings, region: str, partition: str, service: str) -> Endpoint:
-    hint = "--endpoint-url, AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL look like https://host:port"
+def partition_of(region: str) -> tuple[str, str]:
+    """Partition and DNS suffix of a region."""
+    return next((name, dns) for prefix, name, dns in _PARTITIONS if region.startswith(prefix))
+
+
+def named(url: str, setting: str, region: str, service: str) -> Endpoint:
+    """The endpoint of a URL that `setting` holds; HydrationError USAGE, which shows no password in it."""
+    from urllib.parse import urlsplit  # noqa: PLC0415 - milliseconds, for those who name an endpoint
+
+    hint = f"{setting} looks like https://host:port"
     try:
-        url = urlsplit(settings.endpoint_url)
-        host, port = url.hostname or "", url.port
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
     except ValueError:
-        # What is wrong with it is not shown, lest it hold a password.
         raise HydrationError(Exit.USAGE, "the endpoint URL cannot be read", hint) from None
-    if url.username is not None or url.query or url.fragment:
+    if parts.username is not None or parts.query or parts.fragment:
         raise HydrationError(Exit.USAGE, "the endpoint URL holds a user name, a query or a fragment", hint)
-    if url.scheme not in {"http", "https"} or not (_HOST.fullmatch(host) or _IP.fullmatch(host)):
-        raise HydrationError(Exit.USAGE, f"{settings.endpoint_url!r} is no endpoint URL", hint)
-    tls = url.scheme == "https"
-    base = encoded(url.path.rstrip("/"), "/-._~%")
+    if parts.scheme not in {"http", "https"} or not (_HOST.fullmatch(host) or _IP.fullmatch(host)):
+        raise HydrationError(Exit.USAGE, f"{url!r} is no endpoint URL", hint)
+    tls = parts.scheme == "https"
+    standard = 443 if tls else 80
+    base = encoded_path(parts.path.rstrip("/")).replace("%25", "%")
+    authority = _authority(host, port, standard)
+    return Endpoint(tls, host, port or standard, authority, base, region, service, partition_of(region)[0], True)
+
+
+def _overridden(bucket: str, settings: Settings, region: str) -> Endpoint:
+    zone = express_zone(bucket)
+    setting = "--endpoint-url, as AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL,"
+    endpoint = named(settings.endpoint_url, setting, region, "s3express" if zone else "s3")
     path_style = settings.path_style
     if path_style is None:
         # Stores of other makers all know path style, and seldom have a DNS wildcard for the other one.
-        amazon = any(host.endswith(f".{suffix}") for _, _, suffix in _PARTITIONS)
-        path_style = not amazon or not (_HOST_LABEL.fullmatch(bucket) or (express_zone(bucket) and amazon))
+        amazon = any(endpoint.host.endswith(f".{suffix}") for _, _, suffix in _PARTITIONS)
+        path_style = not amazon or not (zone or _HOST_LABEL.fullmatch(bucket))
     if path_style:
-        base = f"{base}/{bucket}"
-    else:
-        host = f"{bucket}.{host}"
+        return endpoint._replace(base=f"{endpoint.base}/{bucket}")
+    host = f"{bucket}.{endpoint.host}"
+    return endpoint._replace(host=host, authority=_authority(host, endpoint.port, 443 if endpoint.tls else 80))
+
+
+def _authority(host: str, port: int | None, standard: int) -> str:
     shown = f"[{host}]" if ":" in host else host
-    standard = 443 if tls else 80
-    authority = shown if port in {None, standard} else f"{shown}:{port}"
-    return Endpoint(tls, host, port or standard, authority, base, region, service, partition, True)
+    return shown if port in {None, standard} else f"{shown}:{port}"

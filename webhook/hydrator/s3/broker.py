@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from webhook.hydrator.outcome import Exit, HydrationError
-from webhook.hydrator.s3.credentials import Credentials, advice, origin
+from webhook.hydrator.s3.credentials import Credentials, advice, has_token, origin
 
 _PATIENCE = 30.0  # seconds that the chain may take: some of its links try again by themselves
 _MAX_ANSWER = 1 << 17
@@ -40,6 +40,8 @@ class Broker:
     def ask(self) -> None:
         """Have it look for new credentials, unless it is about it already."""
         if not self._pending:
+            if not has_token(self._environ):
+                raise self._none("its token file cannot be read")
             try:
                 os.write(self._asking, b"\n")
             except BrokenPipeError:
@@ -107,6 +109,8 @@ def _serve(asked: int, answering: int, environ: Mapping[str, str]) -> NoReturn:
         os.closerange(high + 1, _MAX_DESCRIPTORS)
         os.environ.clear()
         os.environ.update(environ)
+        # awscrt 0.38.1 takes it for the host name of STS, scheme and all; and it is the store's.
+        os.environ.pop("AWS_ENDPOINT_URL", None)
         import awscrt.auth  # noqa: PLC0415 - in this process alone, and while the parent looks up names
 
         while os.read(asked, 1):

@@ -49,7 +49,7 @@ def origin(environ: Mapping[str, str]) -> str:
     """Who asks, in words: where awscrt's default chain finds credentials in this environment."""
     if environ.get("AWS_ACCESS_KEY_ID") and environ.get("AWS_SECRET_ACCESS_KEY"):
         return "the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    if environ.get("AWS_PROFILE") or _has_profile(environ):
+    if has_profile(environ):
         return f"the profile {environ.get('AWS_PROFILE') or 'default'!r} of the AWS config files"
     if environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
         return f"the role {environ.get('AWS_ROLE_ARN', '(AWS_ROLE_ARN is not set)')} of the service account (IRSA)"
@@ -58,6 +58,12 @@ def origin(environ: Mapping[str, str]) -> str:
     if environ.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
         return "the role of the ECS task"
     return "the role of the node (instance metadata)"
+
+
+def has_token(environ: Mapping[str, str]) -> bool:
+    """False where EKS Pod Identity is set up and its token cannot be read, for which awscrt would wait in vain."""
+    path = environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+    return not path or has_profile(environ) or os.access(path, os.R_OK)
 
 
 def advice(environ: Mapping[str, str]) -> str:
@@ -77,7 +83,7 @@ def advice(environ: Mapping[str, str]) -> str:
             return f"check {kind}"
     if environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI"):
         return "check the pod identity association and the eks-pod-identity-agent pods of the node"
-    if environ.get("AWS_PROFILE") or _has_profile(environ):
+    if has_profile(environ):
         return "check AWS_PROFILE, AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"
     return (
         "give the pod's service account a role (EKS Pod Identity or IRSA), or set AWS_ACCESS_KEY_ID and "
@@ -85,6 +91,9 @@ def advice(environ: Mapping[str, str]) -> str:
     )
 
 
-def _has_profile(environ: Mapping[str, str]) -> bool:
+def has_profile(environ: Mapping[str, str]) -> bool:
+    """Whether there is a profile, which comes before roles of the pod."""
+    if environ.get("AWS_PROFILE"):
+        return True
     path = environ.get("AWS_SHARED_CREDENTIALS_FILE") or os.path.join(environ.get("HOME") or "/", ".aws", "credentials")
     return os.path.exists(path)

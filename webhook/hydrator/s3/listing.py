@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from urllib.parse import unquote_plus
 
 from webhook.hydrator.s3.markup import NotXml, read
 
@@ -58,13 +57,21 @@ def parse_page(data: bytes) -> Page:
 
 def _listed(encoded: bool, key: str, size: str, etag: str) -> Listed:
     if encoded:
-        # Amazon writes a blank as +, others as %20; both write + as %2B.
-        key = unquote_plus(key, errors="surrogateescape")
+        key = _decoded(key)
     if not key:
         raise NotXml("an object without a key")
     if not (size.isascii() and size.isdigit() and len(size) <= _MAX_DIGITS):
         raise NotXml(f"the size of {key[:100]!r} is {size[:40]!r}")
     return Listed(key, int(size), tag(key, etag))
+
+
+def _decoded(key: str) -> str:
+    """Amazon writes a blank as +, others as %20; both write + as %2B."""
+    if "%" not in key and "+" not in key:
+        return key
+    from urllib.parse import unquote_plus  # noqa: PLC0415 - milliseconds, for uncommon names
+
+    return unquote_plus(key, errors="surrogateescape")
 
 
 def tag(key: str, etag: str) -> str:

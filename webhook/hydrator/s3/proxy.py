@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from webhook.hydrator.outcome import Exit, HydrationError
 
@@ -32,6 +31,8 @@ def proxy_for(environ: Mapping[str, str], *, tls: bool, host: str, port: int) ->
             break
     if not text or _excepted(environ.get("no_proxy") or environ.get("NO_PROXY") or "", host, port):
         return None
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - milliseconds, for those who have a proxy
+
     hint = f"{name} looks like http://proxy.example:3128"
     try:
         url = urlsplit(text if "://" in text else f"http://{text}")

@@ -6,7 +6,6 @@ Codes: "Error responses", Amazon S3 API reference.
 from __future__ import annotations
 
 import time
-from calendar import timegm
 from typing import NamedTuple
 
 from webhook.hydrator.outcome import Exit, HydrationError, Transient
@@ -60,8 +59,11 @@ class Problem(NamedTuple):
     region: str
 
 
-def parse_problem(body: bytes) -> Problem:
-    """Whatever the body is. Of an error only this is ever shown: others of its elements repeat the request."""
+def problem_of(body: bytes, secrets: tuple[str, ...]) -> Problem:
+    """What the body says, whatever it is, without the secrets: fit to be shown.
+
+    Other elements than these are passed over: they repeat the request.
+    """
     found: dict[str, str] = {}
 
     def ended(parent: str, name: str, text: str) -> None:
@@ -72,23 +74,26 @@ def parse_problem(body: bytes) -> Problem:
         read(body, ended)
     except NotXml:
         return Problem("", "", "")
-    return Problem(found.get("Code", ""), found.get("Message", ""), found.get("Region", ""))
+    region = found.get("Region", "")
+    return Problem(
+        _shown(found.get("Code", ""), secrets, 80),
+        _shown(found.get("Message", ""), secrets, 500),
+        region if is_region(region) else "",
+    )
 
 
 def refusal(answer: Answer, body: bytes, asked: Asked, endpoint: Endpoint, secrets: tuple[str, ...]) -> Exception:
     """The HydrationError, Transient or Stale that an answer means. `secrets` are cut out of what the store says."""
     status = answer.status
-    problem = parse_problem(body)
-    code = _shown(problem.code, secrets, 80)
+    code, message, region = problem_of(body, secrets)
     said = f"status {status}" + (f" {code}" if code else "")
-    message = _shown(problem.message, secrets, 500)
     what = f"s3://{asked.bucket}/{asked.key}"
     if code in _STALE:
         return Stale(f"{what}: the credentials have expired ({asked.origin})")
     if status == 429 or (status >= 500 and status != 501) or code in _RETRIED:
         return Transient(f"{endpoint.authority} answers {said}" + (f": {message}" if message else ""), answer.delay)
     if 300 <= status < 400 or code in {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}:
-        return _elsewhere(answer, problem, what, endpoint, secrets)
+        return _elsewhere(answer, region, what, endpoint, secrets)
     if status == 412 or (asked.planned and status in {404, 416} and code != "NoSuchBucket"):
         gone = "is gone" if status == 404 else "has been replaced"
         return HydrationError(
@@ -144,10 +149,8 @@ def _denied(code: str, message: str, what: str, asked: Asked, endpoint: Endpoint
     )
 
 
-def _elsewhere(
-    answer: Answer, problem: Problem, what: str, endpoint: Endpoint, secrets: tuple[str, ...]
-) -> HydrationError:
-    region = answer.headers.get("x-amz-bucket-region", "") or problem.region
+def _elsewhere(answer: Answer, region: str, what: str, endpoint: Endpoint, secrets: tuple[str, ...]) -> HydrationError:
+    region = answer.headers.get("x-amz-bucket-region", "") or region
     if is_region(region) and region != endpoint.region:
         return Elsewhere(
             region,
@@ -181,6 +184,8 @@ def _seconds(date: str) -> float | None:
     try:
         _, day, month, year, clock, _ = date.split()
         hour, minute, second = clock.split(":")
+        from calendar import timegm  # noqa: PLC0415 - milliseconds, for an error
+
         return timegm((int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second)))
     except (ValueError, OverflowError):
         return None

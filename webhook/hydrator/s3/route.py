@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import socket
 import ssl
 import struct
@@ -79,8 +78,8 @@ class Route:
     def _reach(self, host: str, port: int) -> socket.socket:
         """TCP to a random address of the name: S3's are many, and each has its own share of bandwidth."""
         known = self._look_up(host, port)
-        # Those that did not answer lately come last.
-        tried = sorted(random.sample(known, len(known)), key=lambda address: address[4] in self._refused)[:_MAX_TRIES]
+        # By chance, and those that did not answer lately last. (The module random takes milliseconds to import.)
+        tried = sorted(known, key=lambda one: (one[4] in self._refused, os.urandom(4)))[:_MAX_TRIES]
         why = ""
         for family, kind, protocol, _, address in tried:
             try:

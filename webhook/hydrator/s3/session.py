@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from calendar import timegm
-from time import strptime
-
 from webhook.hydrator.outcome import Transient
 from webhook.hydrator.s3.credentials import Credentials
 from webhook.hydrator.s3.markup import NotXml, read
@@ -14,13 +11,16 @@ QUERY = "session="
 MAX_ANSWER = 64 << 10
 
 
-def parse_session(body: bytes) -> Credentials:
-    """The credentials of an answer to CreateSession. Transient when it holds none; the text shows nothing of them."""
+def parse_session(body: bytes, action: str = "CreateSession") -> Credentials:
+    """The credentials of an answer to this action. Transient when it holds none; the text shows nothing of them."""
     found: dict[str, str] = {}
 
     def ended(parent: str, name: str, text: str) -> None:
         if parent == "Credentials":
             found[name] = text.strip()
+
+    from calendar import timegm  # noqa: PLC0415 - milliseconds, for directory buckets
+    from time import strptime  # noqa: PLC0415
 
     try:
         read(body, ended)
@@ -28,4 +28,4 @@ def parse_session(body: bytes) -> Credentials:
         until = timegm(strptime(found["Expiration"][:19], "%Y-%m-%dT%H:%M:%S"))
         return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], float(until))
     except (NotXml, KeyError, ValueError):
-        raise Transient("the answer to CreateSession holds no credentials") from None
+        raise Transient(f"the answer to {action} holds no credentials") from None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import random
 import time
+from _thread import get_ident  # threading takes milliseconds to import
 from collections.abc import Callable, Mapping
-from threading import local
 from typing import TypeVar
 
 from webhook.hydrator.outcome import Exit, HydrationError, Transient
@@ -25,7 +24,7 @@ _T = TypeVar("_T")
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 20.0
 _HOPELESS_TRIES = 4
-_SESSION_SECONDS = 3.0  # a renewal must not keep the parent from its other duties
+_SESSION_SECONDS = 3.0  # as in access
 
 
 class S3Source:
@@ -49,7 +48,7 @@ class S3Source:
         self._note = note or (lambda _: None)
         self._place = address.parse(name)
         endpoint = address.resolve(self._place.bucket, settings)
-        self._access = Access(environ, unsigned=settings.unsigned)
+        self._access = Access(environ, settings)
         try:
             self._route = Route(endpoint, settings, environ)
         except BaseException:
@@ -57,7 +56,7 @@ class S3Source:
             raise
         if endpoint.service == "s3express" and not settings.unsigned:
             self._access.session = self._create_session
-        self._kept = local()
+        self._kept: dict[tuple[int, int], S3Reader] = {}
         self._planner: Client | None = None
 
     def plan(self) -> Plan:
@@ -83,11 +82,10 @@ class S3Source:
 
     def stated_crc64(self, file: File) -> int | None:
         """As Source.stated_crc64."""
-        mine: tuple[int, S3Reader] | None = getattr(self._kept, "reader", None)
-        if mine is None or mine[0] != os.getpid():  # a connection of the parent's is not ours
-            self._let_go()
-            mine = self._kept.reader = (os.getpid(), self.reader())
-        return mine[1].stated_crc64(file)
+        me = (os.getpid(), get_ident())  # a connection of another thread, or of the parent, is not ours
+        if me not in self._kept:
+            self._kept[me] = self.reader()
+        return self._kept[me].stated_crc64(file)
 
     def tend(self) -> None:
         """As Source.tend."""
@@ -100,7 +98,8 @@ class S3Source:
     def close(self) -> None:
         """As Source.close."""
         self._rest()
-        self._let_go()
+        for reader in self._kept.values():
+            reader.close()
         self._access.close()
 
     def _listed(self) -> list[File]:
@@ -209,7 +208,7 @@ class S3Source:
                     tried = f" ({tries} attempts)" if tries > 1 else ""
                     raise HydrationError(Exit.UNREACHABLE, error.message + tried, hint) from None
                 longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(tries, 20))
-                time.sleep(max(error.delay, random.uniform(0, longest)))  # noqa: S311 - spreads load, guards nothing
+                time.sleep(max(error.delay, longest * int.from_bytes(os.urandom(4), "big") / 2**32))
 
     def _move(self, region: str) -> bool:
         """Go where the bucket is, unless somebody named an endpoint or it is another partition."""
@@ -237,13 +236,6 @@ class S3Source:
 
     def _new_client(self, route: Route) -> Client:
         return Client(route, self._access.slot, request_payer=self._settings.request_payer)
-
-    def _let_go(self) -> None:
-        """Close what this thread asks for checksums with."""
-        kept: tuple[int, S3Reader] | None = getattr(self._kept, "reader", None)
-        if kept:
-            kept[1].close()
-            self._kept.reader = None
 
     def _rest(self) -> None:
         """Close the planning connection: processes that are forked would hold it open."""
