@@ -16,9 +16,8 @@ here is never followed, waited for, or trusted.
 from webhook.hydrator.cache.model import Model
 from webhook.hydrator.cache.pod import Pod, boot_id, this_pod
 from webhook.hydrator.cache.progress import OwnersProgress
-from webhook.hydrator.cache.reservation import Reservation
 from webhook.hydrator.cache.room import KeepFree, parse_keep_free
-from webhook.hydrator.cache.stock import Held
+from webhook.hydrator.cache.stock import Held, Reservation
 from webhook.hydrator.cache.store import Cache
 
 __all__ = [

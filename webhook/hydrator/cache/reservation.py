@@ -16,17 +16,6 @@ from webhook.hydrator.staged import Staged
 _FREEING_SECONDS = 2.0
 
 
-class Reservation(NamedTuple):
-    """Where to bring it. `evicted` are the models that had to go; `resumed`: some of it may be there already.
-
-    Versions that `current` did not name go without being told of: their models did not.
-    """
-
-    staged: Staged
-    evicted: list[stock.Held]
-    resumed: bool
-
-
 class Wish(NamedTuple):
     """What is to be brought, what must stay free of the disk, and the most bytes that the cache may hold."""
 
@@ -36,7 +25,7 @@ class Wish(NamedTuple):
     lay_out: Callable[[Plan, Staged], None]
 
 
-def reserve(place: eviction.Place, wish: Wish, staged: Staged, model: int) -> Reservation:
+def reserve(place: eviction.Place, wish: Wish, staged: Staged, model: int) -> stock.Reservation:
     """Reserve room for a plan whose model's lock is held. OSError; HydrationError NO_ROOM; whatever `lay_out` raises.
 
     Where it fails, nothing is left of a staging that was not there before.
@@ -52,7 +41,7 @@ def reserve(place: eviction.Place, wish: Wish, staged: Staged, model: int) -> Re
             if not short.is_any and refusal is None:
                 refusal = _take(place, wish, short.demand, staged, stagings, resumed=resumed)
                 if refusal is None:
-                    return Reservation(staged, evicted, resumed)
+                    return stock.Reservation(staged, evicted, resumed)
                 continue  # others fill the disk, or there is a quota: eviction may still help
             if found is None:
                 found = eviction.survey(place)

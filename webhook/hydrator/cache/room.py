@@ -4,36 +4,39 @@ from __future__ import annotations
 
 import os
 import re
-from fractions import Fraction
 from typing import NamedTuple
 
 from webhook.hydrator import measures
 from webhook.hydrator.outcome import Exit, HydrationError
 from webhook.hydrator.plan import Plan
 
-_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{0,9})?)%")
+_PERCENT = re.compile(r"([0-9]{1,3})(?:\.([0-9]{0,7}))?%")
+_WHOLE = 10**9
 
 
 class KeepFree(NamedTuple):
-    """What must stay free of a filesystem: a share of its size, and a number of bytes."""
+    """What must stay free of a filesystem: billionths of its size, and a number of bytes."""
 
-    share: Fraction
+    share: int
     bytes: int
 
     def of(self, size: int) -> int:
         """Bytes that must stay free of so many."""
-        return -(-size * self.share.numerator // self.share.denominator) + self.bytes
+        return -(-size * self.share // _WHOLE) + self.bytes
 
 
 def parse_keep_free(text: str) -> KeepFree:
     """`20%` of the filesystem, or a Kubernetes quantity of bytes such as `50Gi`. HydrationError USAGE."""
     match = _PERCENT.fullmatch(text)
-    share = Fraction(match[1]) / 100 if match else Fraction(0)
     try:
-        if share < 1:
-            return KeepFree(share, 0 if match else measures.size(text))
+        if match is None:
+            return KeepFree(0, measures.size(text))
     except measures.Unreadable:
         pass
+    else:
+        share = int(match[1]) * (_WHOLE // 100) + int((match[2] or "").ljust(7, "0"))
+        if share < _WHOLE:
+            return KeepFree(share, 0)
     raise HydrationError(
         Exit.USAGE,
         f"{text[:80]!r} says not how much of a disk is to stay free",

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from webhook.hydrator.cache import current, layout, manifest, tree
+from webhook.hydrator.staged import Staged
 
 _MOST = 64 * 1024  # bytes of a reservation
 
@@ -20,6 +21,17 @@ class Held(NamedTuple):
     version: str
     bytes: int
     directory: str
+
+
+class Reservation(NamedTuple):
+    """Where to bring a version. `evicted` are the models that had to go; `resumed`: some of it may be there already.
+
+    Versions that `current` did not name go without being told of: their models did not.
+    """
+
+    staged: Staged
+    evicted: list[Held]
+    resumed: bool
 
 
 class Version(NamedTuple):
