@@ -12,7 +12,8 @@ from webhook.hydrator.words import Voice, printable
 _LINES_APART = 5.0  # seconds between lines of a log
 _FRAMES_APART = 0.1
 _LOOK_BACK = 10.0  # seconds over which a rate is measured
-_BAR = 20  # characters
+_BAR = 10  # characters
+_SHORTEST_NAME = 12
 
 
 class Display:
@@ -42,19 +43,22 @@ class Display:
             rate = self._rate(now, done)
         if now < self._next or self._mode == "none":
             return rate
-        text = f"{shown_bytes(done)} of {shown_bytes(total)}{self._share(done, total)}"
+        share = min(1.0, done / total) if total else 1.0
+        size, percent, pace = f"{shown_bytes(done)} of {shown_bytes(total)}", f"{int(share * 100)} %", ""
         if rate > 0:
-            text += f", {shown_bytes(rate)}/s, {shown_seconds(max(0, total - done) / rate)} left"
+            pace = f", {shown_bytes(rate)}/s, {shown_seconds(max(0, total - done) / rate)} left"
         elif done < total and self._is_still(now):
-            text += ", nothing arrives"
-        self._put(now, f"{self._what}: {text}")
+            pace = ", nothing arrives"
+        full = int(share * _BAR)
+        bar = f"[{'=' * full}{' ' * (_BAR - full)}]"
+        self._put(now, f"{size} ({percent}){pace}", f"{size} {bar} {percent}{pace}")
         return rate
 
     def wait(self, text: str) -> None:
         """Nothing is known but that it takes time."""
         now = time.monotonic()
         if now >= self._next and self._mode != "none":
-            self._put(now, f"{self._what}: {text}")
+            self._put(now, text, text)
 
     def clear(self) -> None:
         """Make room for lines that stay."""
@@ -69,21 +73,15 @@ class Display:
         if self._mode != "none":
             self._voice.line(text)
 
-    def _put(self, now: float, text: str) -> None:
+    def _put(self, now: float, text: str, drawn: str) -> None:
         if self._mode == "lines":
             self._next = now + _LINES_APART
-            self._voice.line(text)
+            self._voice.line(f"{self._what}: {text}")
             return
         self._next = now + _FRAMES_APART
-        self._voice.write(f"\r{_fitting(printable(text), _width(self._voice.descriptor))}\x1b[K")
+        line = _fitting(printable(self._what), (drawn, text), _width(self._voice.descriptor))
+        self._voice.write(f"\r{line}\x1b[K")
         self._is_drawn = True
-
-    def _share(self, done: int, total: int) -> str:
-        share = min(1.0, done / total) if total else 1.0
-        if self._mode != "bar":
-            return f" ({int(share * 100)} %)"
-        full = int(share * _BAR)
-        return f" [{'=' * full}{' ' * (_BAR - full)}] {int(share * 100)} %"
 
     def _rate(self, now: float, done: int) -> float:
         samples = self._samples
@@ -100,17 +98,18 @@ class Display:
 
 def _width(descriptor: int) -> int:
     try:
-        return max(20, os.get_terminal_size(descriptor).columns)
+        return os.get_terminal_size(descriptor).columns or 80  # 0: the terminal does not know
     except OSError:
         return 80
 
 
-def _fitting(text: str, width: int) -> str:
-    """The line, so that it does not wrap: of what is long, the name at its beginning, the middle goes."""
-    if len(text) < width:
-        return text
-    name, _, rest = text.rpartition(": ")
-    room = width - 1 - len(rest) - 2
-    if room < 12:
-        return text[: width - 1]
-    return f"{name[: room // 2 - 2]}...{name[len(name) - (room - room // 2 - 1) :]}: {rest}"
+def _fitting(name: str, texts: tuple[str, ...], width: int) -> str:
+    """A line that does not wrap: with the first of the texts that leaves room for some of the name, else the last."""
+    for text in texts:
+        line = f"{name}: {text}"
+        if len(line) < width:
+            return line
+        room = width - 1 - len(f"...: {text}")
+        if room >= _SHORTEST_NAME:
+            return f"{name[: room - room // 2]}...{name[len(name) - room // 2 :]}: {text}"
+    return texts[-1][: max(0, width - 1)]
