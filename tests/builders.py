@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -123,6 +124,27 @@ def policy(spec: str = EVERYTHING, *, name: str = "llm-serving", mode: str = "En
     """The text of a WarmPolicy: the fields of `spec` as YAML, indented by two."""
     head = f"---\nkind: WarmPolicy\napiVersion: warmpod.dev/v1alpha1\nmetadata: {{name: {name}}}\n"
     return f"{head}spec:\n  mode: {mode}\n{spec.strip(chr(10))}\n"
+
+
+TUNED = {
+    "name": "weights",
+    "source": {"annotation": names.ANNOTATION_MODEL},
+    "allow": ["s3://acme-models/*"],
+    "cache": "tuned",
+    "mountPath": "/models",
+    "redirect": True,
+}
+"""A model in the cache `tuned`, for `tuned` to change."""
+
+
+def tuned(model: Object, cache: Object, *, name: str = "p") -> str:
+    """The texts of a policy with one model and of its cache: TUNED and a hostPath, with these fields changed."""
+    host = {"hostPath": {"path": "/mnt/cache", "type": "DirectoryOrCreate"}}
+    policy = {"kind": "WarmPolicy", "metadata": {"name": name}}
+    spec = {"mode": "Enforce", "models": [{**TUNED, **model}]}
+    node_cache = {"kind": "NodeCache", "metadata": {"name": "tuned"}, "spec": {"volume": host, **cache}}
+    every = ({"apiVersion": names.API_VERSION, **each} for each in ({**policy, "spec": spec}, node_cache))
+    return "".join([f"---\n{json.dumps(each, ensure_ascii=False)}\n" for each in every])
 
 
 def policies(*texts: str) -> PolicySet:

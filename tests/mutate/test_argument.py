@@ -18,31 +18,13 @@ from webhook.kube.podsecurity import Level
 from webhook.policy.parse import parse
 from webhook.policy.problem import Source
 
-MODEL = {
-    "name": "weights",
-    "source": {"annotation": names.ANNOTATION_MODEL},
-    "allow": ["s3://acme-models/*"],
-    "cache": "tuned",
-    "mountPath": "/models",
-    "redirect": True,
-}
-HOST = {"hostPath": {"path": "/mnt/cache", "type": "DirectoryOrCreate"}}
 ADR = Path(__file__).parents[2] / "docs" / "adr" / "0012-a-directory-is-of-a-source-and-its-filters.md"
-
-
-def documents(model: Object, cache: Object) -> str:
-    """A policy of this model, and its cache."""
-    head = {"apiVersion": names.API_VERSION}
-    policy = {**head, "kind": "WarmPolicy", "metadata": {"name": "p"}}
-    policy["spec"] = {"mode": "Enforce", "models": [{**MODEL, **model}]}
-    tuned = {**head, "kind": "NodeCache", "metadata": {"name": "tuned"}, "spec": {"volume": HOST, **cache}}
-    return f"---\n{json.dumps(policy, ensure_ascii=False)}\n---\n{json.dumps(tuned)}\n"
 
 
 def admitted(model: Object, cache: Object, *, level: Level = Level.PRIVILEGED, sent: Object | None = None) -> Object:
     """The pod that a policy of this model and its cache makes, held against every law and reviewed twice."""
     labels = {names.LABEL_POD_SECURITY_ENFORCE: str(level)}
-    facts = builders.facts(documents(model, cache), labels=labels)
+    facts = builders.facts(builders.tuned(model, cache), labels=labels)
     decision = admit(builders.request(sent or builders.gpu_pod()), facts)
     assert decision.violations == ()
     assert decision.pod is not None
@@ -176,17 +158,13 @@ def test_the_longest_globs_still_let_a_second_review_know_the_source_that_was_re
 
 
 def test_two_choices_of_files_are_two_models() -> None:
-    two = (
-        documents({}, {})
-        + documents({"files": {"preferSafetensors": True}, "mountPath": "/few"}, {})
-        .replace('"metadata": {"name": "p"}', '"metadata": {"name": "q"}')
-        .partition('---\n{"apiVersion": "warmpod.dev/v1alpha1", "kind": "NodeCache"')[0]
-    )
+    few_files = {"files": {"preferSafetensors": True}, "mountPath": "/few"}
+    both = builders.tuned({}, {}) + builders.tuned(few_files, {}, name="q").rpartition("---\n")[0]
     everything = builders.model(nodes=(1,))
     few = names.directory(builders.MODEL, '{"preferSafetensors":true}')
     part = builders.model(names.selection(builders.MODEL, few), nodes=(2,))
     decision = admit(
-        builders.request(builders.gpu_pod()), builders.facts(two, inventory=builders.inventory(everything, part))
+        builders.request(builders.gpu_pod()), builders.facts(both, inventory=builders.inventory(everything, part))
     )
     assert decision.pod is not None
     assert decision.violations == ()
@@ -225,7 +203,7 @@ def test_two_choices_of_files_are_two_models() -> None:
     ],
 )
 def test_what_is_refused(model: Object, cache: Object, problem: str) -> None:
-    found = parse([Source("p.yaml", documents(model, cache))]).problems
+    found = parse([Source("p.yaml", builders.tuned(model, cache))]).problems
     said = [f"{each.code} {each.path}: {each.message}" for each in found if each.code != "P032"]
     assert len(said) == 1
     assert said[0].startswith(problem)
