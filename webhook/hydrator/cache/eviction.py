@@ -10,7 +10,8 @@ from webhook.hydrator.cache import current, layout, lease, lock, openness, remov
 from webhook.hydrator.cache.openness import Openness
 from webhook.hydrator.measures import shown_seconds
 
-WRITING = "it is being brought"
+_WRITING = "it is being brought"
+_OPEN = "open in a process of this node"
 
 
 class Place(NamedTuple):
@@ -35,70 +36,85 @@ class Pinned(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What there is to delete, in the order in which it goes; what stays; whether open files could be told."""
+    """What there is to delete, in the order in which it goes; what stays; of which versions open files are not told."""
 
     going: list[stock.Staging | stock.Version]
     staying: list[Pinned]
-    is_told: bool
+    untold: list[str]
 
 
 def survey(place: Place) -> Survey:
-    """Look at everything in the cache but the staging that room is made for. OSError."""
-    stagings: list[stock.Staging] = []
-    versions: list[stock.Version] = []
-    staying: list[Pinned] = []
-    is_told = True
-    for directory in stock.directories(place.cache):
-        with tree.directory(directory, place.cache) as model, _held_still(place, directory, model) as is_ours:
-            for staging in stock.stagings(directory, model):
-                if directory == place.own and staging.name == place.version:
-                    continue
-                if is_ours:
-                    stagings.append(staging)
-                else:
-                    staying.append(Pinned(staging.source, max(staging.bytes, staging.allocated), WRITING))
-            for version in stock.versions(directory, model):
-                why, told = _why_not(place, version, model) if is_ours else (WRITING, True)
-                is_told = is_told and told
-                if why:
-                    staying.append(Pinned(version.source, version.bytes, why))
-                else:
-                    versions.append(version)
-    stagings.sort(key=lambda staging: staging.boot == place.boot)
+    """Look at everything in the cache but the staging that room is made for."""
+    found = Survey([], [], [])
+    for directory, model in stock.models(place.cache):
+        try:
+            with _held_still(place, directory, model) as is_ours:
+                _survey(place, directory, model, found, is_ours=is_ours)
+        except OSError as error:
+            found.staying.append(Pinned("", 0, f"directory {directory!r}: {error.strerror}"))
+    found.going.sort(key=lambda going: _rank(place, going))
+    return found
+
+
+def _survey(place: Place, directory: str, model: int, found: Survey, *, is_ours: bool) -> None:
+    for staging in stock.stagings(directory, model):
+        if directory == place.own and staging.name == place.version:
+            continue
+        if is_ours:
+            found.going.append(staging)
+        else:
+            found.staying.append(Pinned(staging.source, max(staging.bytes, staging.allocated), _WRITING))
+    for version in stock.versions(directory, model):
+        why = _why_not(place, version, model, found.untold) if is_ours else _WRITING
+        if why:
+            found.staying.append(Pinned(version.source, version.bytes, why))
+        else:
+            found.going.append(version)
+
+
+def _rank(place: Place, going: stock.Staging | stock.Version) -> tuple[int, int, str]:
+    """Where it stands in the order of deletion."""
+    if isinstance(going, stock.Staging):
+        return (0 if going.boot != place.boot else 1), 0, going.directory
     # The very version that room is made for, when it lies there, is damaged: else there would have been a hit.
-    versions.sort(
-        key=lambda version: (version.version != place.version, version.is_current, version.used, version.directory)
-    )
-    return Survey([*stagings, *versions], staying, is_told)
+    is_damaged = going.version == place.version
+    return (2 if is_damaged else 4 if going.is_current else 3), going.used, going.directory
 
 
-def evict(place: Place, found: stock.Staging | stock.Version) -> bool:
-    """Move it to the trash, if it still may go; say whether. OSError."""
-    with tree.directory(found.directory, place.cache) as model, _held_still(place, found.directory, model) as is_ours:
-        if not is_ours:
-            return False
-        if isinstance(found, stock.Version):
-            return _evict_version(place, found, model)
-        with tree.directory(layout.STAGING, model) as stagings:
-            removal.throw(found.name, stagings, place.cache)
-        return True
+def evict(place: Place, going: stock.Staging | stock.Version) -> str:
+    """Move it to the trash, if it still may go. Answers why not, or nothing."""
+    try:
+        with (
+            tree.directory(going.directory, place.cache) as model,
+            _held_still(place, going.directory, model) as is_ours,
+        ):
+            if not is_ours:
+                return _WRITING
+            if isinstance(going, stock.Version):
+                return _evict_version(place, going, model)
+            with tree.directory(layout.STAGING, model) as stagings:
+                removal.throw(going.name, stagings, place.cache)
+    except OSError as error:
+        return f"it cannot be deleted: {error.strerror}"
+    return ""
 
 
-def _evict_version(place: Place, found: stock.Version, model: int) -> bool:
+def _evict_version(place: Place, going: stock.Version, model: int) -> str:
     with lock.leases(model, wait=False) as leases:
-        if leases is None or _why_not(place, found, model)[0]:
-            return False
+        why = "it is being given to a pod" if leases is None else _why_not(place, going, model, [])
+        if why:
+            return why
         with tree.directory(layout.VERSIONS, model) as versions:
-            thrown = removal.throw(found.name, versions, place.cache)
+            thrown = removal.throw(going.name, versions, place.cache)
             # Who opened a file after we looked is seen now, and nobody finds the others any more.
             with tree.directory(f"{layout.TRASH}/{thrown}", place.cache) as opened:
                 is_open = openness.of_tree(opened) is Openness.OPEN
             if is_open:
-                removal.restore(thrown, found.name, versions, place.cache)
-                return False
-        if found.name == found.version:
-            current.remove(found.version, model)
-    return True
+                removal.restore(thrown, going.name, versions, place.cache)
+                return _OPEN
+        if going.name == going.version:
+            current.remove(going.version, model)
+    return ""
 
 
 @contextmanager
@@ -111,17 +127,20 @@ def _held_still(place: Place, directory: str, model: int) -> Iterator[bool]:
         yield is_ours
 
 
-def _why_not(place: Place, version: stock.Version, model: int) -> tuple[str, bool]:
-    """Why a version has to stay, empty when it may go; and whether open files could be told."""
-    with tree.made(layout.LEASES, model) as opened:
-        leases = [found for found in lease.read(opened).values() if found and found.version == version.version]
-    left, pod = max(((found.left(place.boot, place.lease_seconds), found.pod) for found in leases), default=(0.0, ""))
-    if left > 0:
-        more = f" and {len(leases) - 1:,} more" if len(leases) > 1 else ""
-        return f"leased by pod {pod[:80]!r}{more} for {shown_seconds(left)} yet", True
+def _why_not(place: Place, version: stock.Version, model: int, untold: list[str]) -> str:
+    """Why a version has to stay, empty when it may go. `untold` gets its name where open files cannot be told."""
     try:
+        with tree.made(layout.LEASES, model) as opened:
+            leases = [found for found in lease.read(opened).values() if found and found.version == version.version]
+        counting = [(left, found.pod) for found in leases if (left := found.left(place.boot, place.lease_seconds)) > 0]
+        if counting:
+            left, pod = max(counting)
+            more = f" and {len(counting) - 1:,} more" if len(counting) > 1 else ""
+            return f"leased by pod {pod[:80]!r}{more} for {shown_seconds(left)} yet"
         with tree.directory(f"{layout.VERSIONS}/{version.name}", model) as opened:
             known = openness.of_tree(opened)
     except OSError as error:
-        return f"it cannot be read: {error.strerror}", True
-    return "open in a process of this node" if known is Openness.OPEN else "", known is not Openness.UNTOLD
+        return f"it cannot be read: {error.strerror}"
+    if known is Openness.UNTOLD:
+        untold.append(version.name)
+    return _OPEN if known is Openness.OPEN else ""

@@ -50,12 +50,15 @@ def reserve(place: eviction.Place, wish: Wish, staged: Staged, model: int) -> st
             if not found.going:
                 raise shortage.error(wish.plan, short, found, refusal)
             going = found.going.pop(0)
-            if eviction.evict(place, going):
-                refusal = None
-                removal.empty(place.cache)
-                _await(place, short.disk.free + _weight(going) // 2)
-                if isinstance(going, stock.Version) and going.is_current:
-                    evicted.append(going.held)
+            why = eviction.evict(place, going)
+            if why:
+                found.staying.append(eviction.Pinned(going.source, _weight(going), why))
+                continue
+            refusal = None
+            removal.empty(place.cache)
+            _await(place, short.disk.free + _weight(going) // 2)
+            if isinstance(going, stock.Version) and going.is_current:
+                evicted.append(going.held)
 
 
 def _adopt(place: eviction.Place, stagings: int) -> bool:

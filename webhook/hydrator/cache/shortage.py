@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from webhook.hydrator.cache import layout, lock, room, stock, tree
+from webhook.hydrator.cache import layout, lock, room, stock
 from webhook.hydrator.cache.eviction import Pinned, Place, Survey
 from webhook.hydrator.measures import shown_bytes
 from webhook.hydrator.outcome import Exit, HydrationError
@@ -60,22 +60,24 @@ def of(place: Place, plan: Plan, keep_free: room.KeepFree, cap: int | None) -> S
     """What is missing now. To be called with the room's lock. OSError."""
     disk = room.disk(place.cache)
     promised = taken = held = 0
-    for directory in stock.directories(place.cache):
-        with tree.directory(directory, place.cache) as model:
-            held += sum(version.bytes for version in stock.versions(directory, model))
-            for staging in stock.stagings(directory, model):
-                if directory == place.own:
-                    taken = staging.allocated
-                    continue
-                held += max(staging.bytes, staging.allocated)
-                if staging.demanded > staging.allocated and _is_locked(model):
-                    promised += staging.demanded - staging.allocated
+    for directory, model in stock.models(place.cache):
+        held += sum(version.bytes for version in stock.versions(directory, model))
+        for staging in stock.stagings(directory, model):
+            if directory == place.own:
+                taken = staging.allocated
+                continue
+            held += max(staging.bytes, staging.allocated)
+            if staging.demanded > staging.allocated and _is_locked(model):
+                promised += staging.demanded - staging.allocated
     return Shortage(room.demand(plan, disk.block), disk, keep_free.of(disk.size), promised, taken, held, cap)
 
 
 def _is_locked(model: int) -> bool:
-    with lock.attempted(layout.LOCK, model) as is_free:
-        return not is_free
+    try:
+        with lock.attempted(layout.LOCK, model) as is_free:
+            return not is_free
+    except OSError:  # something else bears its name: nobody can hold it
+        return False
 
 
 def error(plan: Plan, short: Shortage, survey: Survey, refusal: OSError | None) -> HydrationError:
@@ -118,13 +120,13 @@ def _holders(short: Shortage, survey: Survey) -> str:
         text += f"; what could go is {shown_bytes(going)}, too little"
     elsewhere = max(0, short.disk.size - short.disk.free - short.held - short.taken)
     text += f"; {shown_bytes(elsewhere)} lie elsewhere on the disk"
-    if not survey.is_told:
+    if survey.untold:
         text += "; its filesystem does not tell which files are open: only leases of pods and locks count"
     return text
 
 
 def _holder(pinned: Pinned) -> str:
-    name = repr(pinned.source[:200]) if pinned.source else "a model without a readable manifest"
+    name = repr(pinned.source[:200]) if pinned.source else "something that cannot be read"
     return f"{name} ({shown_bytes(pinned.bytes)}, {pinned.why})"
 
 

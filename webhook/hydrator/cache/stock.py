@@ -69,9 +69,15 @@ class Staging(NamedTuple):
     allocated: int
 
 
-def directories(cache: int) -> list[str]:
-    """The models' directories in a cache."""
-    return [name for name in tree.names(cache) if layout.is_directory(name)]
+def models(cache: int) -> Iterator[tuple[str, int]]:
+    """The models' directories in a cache: name, and a descriptor good until the next one is asked for.
+
+    What bears such a name and is no directory, or cannot be opened, is passed over: it cannot be one of ours.
+    """
+    for name in tree.names(cache):
+        if layout.is_directory(name):
+            with suppress(OSError), tree.directory(name, cache) as opened:
+                yield name, opened
 
 
 def held(directory: str, model: int) -> Held | None:

@@ -37,11 +37,10 @@ class Cache:
         """The complete models: the version of each that `current` names. What cannot be read is passed over."""
         found = []
         with explained(self.path, "list a cache"):
-            for directory in stock.directories(self._opened):
-                with suppress(OSError), tree.directory(directory, self._opened) as model:
-                    held = stock.held(directory, model)
-                    if held is not None:
-                        found.append(held)
+            for directory, model in stock.models(self._opened):
+                held = stock.held(directory, model)
+                if held is not None:
+                    found.append(held)
         return found
 
     def sweep(self) -> None:
@@ -50,8 +49,8 @@ class Cache:
         with explained(self.path, "clean a cache"), lock.room(self._opened, wait=False) as is_ours:
             if not is_ours:
                 return
-            for directory in stock.directories(self._opened):
-                with suppress(OSError), tree.directory(directory, self._opened) as model:
+            for directory, model in stock.models(self._opened):
+                with suppress(OSError):  # what cannot be cleaned stops nobody
                     self._sweep(directory, model, boot)
             removal.empty(self._opened)
 

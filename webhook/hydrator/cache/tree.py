@@ -66,16 +66,12 @@ def names(parent: int) -> list[str]:
 
 
 def names_in(name: str, parent: int) -> list[str]:
-    """What lies in the directory `name` in `parent`; nothing where it is missing or no directory."""
+    """What lies in the directory `name` in `parent`; nothing where there is none, or none that can be read."""
     try:
         with directory(name, parent) as opened:
             return names(opened)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return []
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            return []
-        raise
 
 
 def exists(name: str, parent: int) -> bool:
