@@ -5,7 +5,7 @@ client      one signed request and its answer, tried again while planning
 reader      ranges of objects for one thread
 address     which host and path a bucket has; ARNs
 signature   SigV4, also of S3 Express
-access      credentials as long as they last: credentials, broker, session and the slot that workers read
+access      credentials as long as they last: credentials, broker, web_identity, session; the slot that workers read
 route       names, addresses, proxy, TLS; connection: HTTP/1.1 on it
 answer, markup, listing, refusal   what comes back, and what it means
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from webhook import __version__
-from webhook.hydrator.outcome import Transient
+from webhook.hydrator.outcome import Exit, HydrationError, Transient
 from webhook.hydrator.s3 import refusal, session
 from webhook.hydrator.s3.access import Keys
 from webhook.hydrator.s3.answer import Answer
@@ -23,11 +23,12 @@ _FAMILIAR = 0.5  # seconds a reader waits for new credentials, which the parent 
 class Client:
     """Not for two threads at once."""
 
-    def __init__(self, route: Route, slot: Slot, *, request_payer: bool) -> None:
+    def __init__(self, route: Route, slot: Slot, *, request_payer: bool, renewable: bool) -> None:
         endpoint = route.endpoint
         self.endpoint = endpoint
         self.connection = Connection(route)
         self._keys = Keys(slot)
+        self._renewable = renewable
         self._signer = Signer(endpoint.region, endpoint.service)
         self._headers = [("host", endpoint.authority)]
         if request_payer:
@@ -50,6 +51,8 @@ class Client:
         self.connection.finish()
         meant = refusal.refusal(answer, body, asked, self.endpoint, self._secrets())
         if isinstance(meant, Stale):
+            if not self._renewable:
+                return HydrationError(Exit.DENIED, meant.message, "give newer ones: a session's last for hours only")
             self._keys.complain()
             meant.delay = max(meant.delay, _FAMILIAR)
         return meant

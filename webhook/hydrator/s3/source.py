@@ -196,8 +196,8 @@ class S3Source:
                     raise
                 moved = True
             except Stale as error:
-                if renewed or not self._access.renewable:
-                    hint = "give newer ones: those of a session or role last for hours only"
+                if renewed:
+                    hint = "what was given anew is refused as well: check the clock of this node"
                     raise HydrationError(Exit.DENIED, error.message, hint) from None
                 renewed = True
                 self._access.renew()
@@ -235,7 +235,9 @@ class S3Source:
         return self._planner
 
     def _new_client(self, route: Route) -> Client:
-        return Client(route, self._access.slot, request_payer=self._settings.request_payer)
+        return Client(
+            route, self._access.slot, request_payer=self._settings.request_payer, renewable=self._access.renewable
+        )
 
     def _rest(self) -> None:
         """Close the planning connection: processes that are forked would hold it open."""
