@@ -12,7 +12,7 @@ from webhook.hydrator.options import HOW, OPTIONS, WHAT, WHERE, WORDS, Option
 from webhook.hydrator.outcome import Exit, HydrationError
 from webhook.hydrator.plan import Filters
 from webhook.hydrator.report import DEFAULT_LOG
-from webhook.hydrator.request import Effort, Request, Store, Wanted, canonical, directory_of
+from webhook.hydrator.request import Effort, Request, Store, Wanted, canonical, directory_of, shown
 
 _DESCRIPTION = """\
 Bring a model from S3 or a POSIX tree onto this node's disk: in parallel, verified, resumable, once per node.
@@ -66,8 +66,8 @@ def parser() -> Parser:
     made.add_argument("source", metavar="SOURCE", nargs="?", help="s3://BUCKET/PREFIX/, s3://BUCKET/KEY, file:///PATH/")
     groups = {title: made.add_argument_group(title) for title in (WHAT, WHERE, HOW, WORDS)}
     for option in OPTIONS:
-        shown = f"{option.help} [{option.default}]" if option.default else option.help
-        attributes: dict[str, Any] = {"dest": option.name, "help": shown.replace("%", "%%"), "default": None}
+        text = f"{option.help} [{option.default}]" if option.default else option.help
+        attributes: dict[str, Any] = {"dest": option.name, "help": text.replace("%", "%%"), "default": None}
         if option.kind == "flag":
             attributes.update(action="store_const", const="true")
         else:
@@ -80,7 +80,11 @@ def parser() -> Parser:
 
 def parse(arguments: Sequence[str], environ: Mapping[str, str]) -> Request:
     """What is asked for. HydrationError USAGE for what cannot be; SystemExit 0 after `--help`."""
-    given = parser().parse_args(arguments)
+    given, unknown = parser().parse_known_args(arguments)
+    if unknown:
+        # By their names alone: what follows may be a key that somebody thought to give here.
+        names = [word.partition("=")[0] if word.startswith("-") else shown(word) for word in unknown]
+        raise usage(f"unknown: {', '.join(name for name in names if name.startswith('-') or '://' in name)[:300]}")
     source: str | None = given.source
     by_model = given.model is not None or (source is None and bool(environ.get("WARMPOD_HYDRATE_MODEL", "").strip()))
     verify = given.verify if given.verify is not None else ("" if source or by_model else environ.get("WARMPOD_VERIFY"))
@@ -146,7 +150,7 @@ def _wanted(source: str, values: Mapping[str, Any]) -> Wanted:
     try:
         name = canonical(source)
     except ValueError as error:
-        raise usage(f"{source[:300]!r} {error}") from None
+        raise usage(f"{shown(source)} {error}") from None
     if not values["cache"]:
         raise usage("--cache DIR is missing: where is the model to be brought?")
     filters = Filters(values["include"], values["exclude"], bool(values["prefer_safetensors"]))
@@ -193,8 +197,8 @@ def _read(where: str, text: str, read: Callable[[str], Any]) -> Any:
     try:
         return read(text)
     except ValueError as error:
-        shown = "" if read is model_argument.read_all else f"{text[:200]!r} "
-        raise usage(f"{where}: {shown}{error}") from None
+        value = "" if read is model_argument.read_all else f"{text[:200]!r} "
+        raise usage(f"{where}: {value}{error}") from None
 
 
 def _text(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from webhook.hydrator import measures
 from webhook.hydrator.measures import Unreadable
 from webhook.hydrator.plan import Filters
-from webhook.hydrator.request import KEEP_FREE, LEASE_SECONDS, Wanted, canonical, directory_of
+from webhook.hydrator.request import KEEP_FREE, LEASE_SECONDS, Wanted, canonical, directory_of, shown
 
 _DIRECTORY = re.compile(r"[0-9a-f]{16}")
 _TENANT = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)?")
@@ -99,7 +99,8 @@ def _model(told: Any) -> Wanted:
         try:
             read[key] = _KEYS[key](value)
         except ValueError as error:
-            raise Unreadable(f"{key!r}: {_shown(value)} {error}") from None
+            told_as = shown(value) if key == "source" and isinstance(value, str) else _shown(value)
+            raise Unreadable(f"{key!r}: {told_as} {error}") from None
     filters = Filters(read.get("include", ()), read.get("exclude", ()), read.get("preferSafetensors", False))
     place = read.get("directory") or directory_of(read["source"], filters)
     return Wanted(
@@ -119,8 +120,8 @@ def _model(told: Any) -> Wanted:
 
 
 def _shown(value: Any) -> str:
-    shown = repr(value) if not isinstance(value, (dict, list)) else json.dumps(value)
-    return shown if len(shown) <= 200 else f"{shown[:200]}..."
+    text = repr(value) if not isinstance(value, (dict, list)) else json.dumps(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _text(value: Any) -> str:

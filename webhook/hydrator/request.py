@@ -92,6 +92,15 @@ def canonical(text: str) -> str:
     raise Unreadable("is neither s3://BUCKET/PREFIX/ nor file:///PATH/")
 
 
+def shown(text: str) -> str:
+    """A source that is none, for a message: without what may be a secret in a URL, its user and its query."""
+    head = text.partition("?")[0]
+    scheme, separator, rest = head.partition("://")
+    if separator:
+        head = f"{scheme}://{rest.rpartition('@')[2]}"
+    return repr(head if len(head) <= 300 else f"{head[:300]}...")
+
+
 def directory_of(source: str, filters: Filters = EVERYTHING) -> str:
     """The directory of a canonical source in any cache, 16 hex digits: other files of it are another model (ADR 12)."""
     told: dict[str, object] = {}
