@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,13 @@ import pytest
 from webhook.cli.main import main
 from webhook.controller.metrics import Metrics as ControllerMetrics
 from webhook.controller.metrics import State
+from webhook.hydrator.arguments import parser
+from webhook.hydrator.course import Course
+from webhook.hydrator.model_argument import _KEYS
+from webhook.hydrator.options import OPTIONS, Option
+from webhook.hydrator.outcome import Exit, HydrationError
+from webhook.hydrator.request import Wanted
+from webhook.hydrator.summary import report
 from webhook.kube import names
 from webhook.policy.lint import CODES as LINT_CODES
 from webhook.policy.problem import CODES as PROBLEM_CODES
@@ -73,6 +81,45 @@ def test_every_flag_and_its_environment_twin_is_documented() -> None:
             if option.envvar is None or str(option.envvar) not in text:
                 missing.append(f"{path} {flag} ({option.envvar})")
     assert missing == []
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.flag)
+def test_every_option_of_the_hydrator_has_a_row_with_its_twin(option: Option) -> None:
+    metavar = option.metavar.replace("|", r"\|")
+    flag = f"{option.flag} {metavar}" if metavar else option.flag
+    assert f"| `{flag}` | `{option.variable}` |" in page("hydrate.md")
+
+
+def test_every_key_of_a_model_is_documented() -> None:
+    text = page("hydrate.md")
+    assert [key for key in _KEYS if f"| `{key}` |" not in text and f"| `{key}` (" not in text] == []
+
+
+@pytest.mark.parametrize("code", Exit, ids=lambda code: code.name)
+def test_every_exit_code_of_the_hydrator_is_documented_and_in_its_help(code: Exit) -> None:
+    assert re.search(rf"^\| {code:d} \| `{code.name}` \| \S", page("hydrate.md"), re.MULTILINE)
+    codes = parser().format_help().partition("exit codes:")[2]
+    assert re.search(rf"\b{code:d} \w", codes)
+
+
+def test_everything_in_last_words_is_documented() -> None:
+    course = Course(Wanted("s3://b/m/", "/c", "0" * 16, "m", continues=True))
+    for name, value in vars(course).items():
+        if type(value) in {int, float}:
+            setattr(course, name, 7_000_000_000 if type(value) is int else 7.0)
+    course.end("error", HydrationError(Exit.DENIED, "what", "do"))
+    told = report([course, course], None).facts
+    assert {"seconds", "GBps", "reason", "continued", "failed"} <= told.keys()
+    text = page("hydrate.md").partition("## Last words")[2].partition("\n## ")[0]
+    assert [name for name in told if f"`{name}`" not in text] == []
+
+
+def test_policies_of_the_hydrators_page_are_json_and_name_what_messages_name() -> None:
+    found = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page("hydrate.md"), re.DOTALL)]
+    actions = {statement["Action"] for policy in found for statement in policy["Statement"]}
+    assert actions == {"s3:ListBucket", "s3:GetObject", "s3express:CreateSession"}
+    code = "".join(path.read_text() for path in (ROOT / "webhook" / "hydrator" / "s3").glob("*.py"))
+    assert [action for action in actions if f'"{action}"' not in code] == []
 
 
 @pytest.mark.parametrize(

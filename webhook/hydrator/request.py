@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from webhook.hydrator.measures import Unreadable
 from webhook.hydrator.plan import Filters
@@ -52,7 +52,7 @@ class Store(NamedTuple):
 class Effort(NamedTuple):
     """How hard to try: rates in bytes a second; None: as it fits."""
 
-    io: str = "auto"
+    io: Literal["auto", "direct", "buffered"] = "auto"
     bandwidth: float | None = None
     max_rate: float | None = None
     processes: int | None = None
