@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from webhook.inventory import report
 from webhook.kube import Object, names
 from webhook.kube import quantity as quantities
 from webhook.kube.podsecurity import Level
+from webhook.mutate import credentials
 
 POLICIES = Path(__file__).parents[2] / "policies"
+HYDRATOR = Path(arguments.__file__).parent
 CASES = [
     case
     for case in cases.find([str(POLICIES)])
@@ -145,6 +148,17 @@ def test_whatever_a_policy_says_is_understood_as_it_was_meant(
     )
     kept = [wanted.keep_free, keep_free]
     assert kept[0] == kept[1] or quantities.parse(kept[0]) == quantities.parse(kept[1])
+
+
+def test_every_variable_that_it_reads_of_s3_clients_is_copied() -> None:
+    """But for the names of profiles and of their files, which lie in the container's image or home."""
+    pattern = re.compile(r'"((?:AWS|ALL|HTTPS?|NO|SSL)_[A-Z0-9_]+)"')
+    read = {name for path in HYDRATOR.rglob("*.py") for name in pattern.findall(path.read_text())} - {"NO_COLOR"}
+    assert {"AWS_REGION", "HTTPS_PROXY", "AWS_CA_BUNDLE"} <= read
+    copied = credentials.CREDENTIALS | credentials.ENDPOINTS | credentials.AUTHORITIES
+    files = {"AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"}
+    assert read - copied == files | {"ALL_PROXY"}
+    assert {name.lower() for name in copied if name.endswith("_PROXY")} <= copied
 
 
 def _parts(duration: str) -> list[str]:

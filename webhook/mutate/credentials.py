@@ -34,6 +34,9 @@ CREDENTIALS = frozenset(
         "AWS_REQUEST_PAYER",
         "HTTPS_PROXY",
         "https_proxy",
+        # For stores within the cluster, which are asked without TLS. ALL_PROXY is nothing that AWS's clients read.
+        "HTTP_PROXY",
+        "http_proxy",
         "NO_PROXY",
         "no_proxy",
     }
