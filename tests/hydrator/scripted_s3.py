@@ -42,7 +42,6 @@ class Script:
                 return
             with self._lock:
                 self.connections += 1
-                self._open.append(raw)
             threads.append(threading.Thread(target=self._serve, args=(raw,)))
             threads[-1].start()
 
@@ -61,6 +60,8 @@ class Script:
                 if not answer or b" 200 " not in answer:
                     return
             with self._context.wrap_socket(raw, server_side=True) if self._context else raw as wire:
+                with self._lock:
+                    self._open.append(wire)
                 while head := _head(wire):
                     with self._lock:
                         self.heads.append(head)
