@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from awscrt import checksums  # type: ignore[import-untyped]  # it comes without types
@@ -118,3 +119,23 @@ def tree_of(root: str | Path) -> dict[str, bytes | str | None]:
 def names(directory: str | Path) -> list[str]:
     """What lies in a directory."""
     return sorted(path.name for path in Path(directory).iterdir())
+
+
+def forked(run: Callable[[], object]) -> int:
+    """Run something in a forked process, which ends with 0, or with 1 and a traceback; answer its id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        run()
+        code = 0
+    except BaseException:  # noqa: BLE001  # it is shown, and must not come up in the copy of the test that this is
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def ended(child: int) -> int:
+    """Wait for a process; its exit code, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -53,7 +53,7 @@ def write(pod: Pod, version: str, boot: str, leases: int) -> None:
 
 def read(leases: int) -> dict[str, Lease | None]:
     """The leases in a directory by their names; None for what is none. OSError where it cannot be listed."""
-    return {name: _read(name, leases) for name in tree.names(leases)}
+    return {name: None if name.startswith(layout.ASIDE) else _read(name, leases) for name in tree.names(leases)}
 
 
 def _read(name: str, leases: int) -> Lease | None:
