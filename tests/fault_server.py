@@ -22,6 +22,7 @@ from tests.fault_store import Fault
 
 _CHUNK = 256 << 10
 _MAX_HEAD = 64 << 10
+_HANDSHAKE = 0x16  # first byte of TLS
 
 
 class Connected(NamedTuple):
@@ -89,6 +90,9 @@ def _converse(connected: Connected, objects: Objects) -> None:
         while b"\r\n\r\n" not in rest:
             more = connected.wire.recv(_MAX_HEAD)
             if not more or len(rest) > _MAX_HEAD:
+                return
+            if more[0] == _HANDSHAKE and not rest:  # TLS where there is none
+                connected.wire.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
                 return
             rest += more
         head, _, rest = rest.partition(b"\r\n\r\n")
