@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +88,12 @@ def test_what_is_said_is_what_is_read() -> None:
     evicted = [Gone("nvme", "serving", "s3://b/old/", directory_of("s3://b/old/"))]
     message = report.encode(Report("downloaded", models, evicted, ["nvme", "efs"], {"seconds": 1.5}))
     told = json.loads(message)
-    assert told["caches"] == ["efs", "nvme"]
-    assert [one["cache"] for one in told["models"]] == ["nvme", "efs"]
-    assert told["evicted"][0]["cache"] == "nvme"
     assert told["seconds"] == 1.5
     assert not any("directory" in one for one in told["models"] + told["evicted"])
     found = believed(message)
-    assert found.omitted == 0
+    assert (found.omitted, found.caches) == (0, ("efs", "nvme"))
+    assert [one.cache for one in found.models] == ["nvme", "efs"]
+    assert [one.cache for one in found.evicted] == ["nvme"]
     assert {(one.source, one.tenant, one.version, one.bytes, one.checked) for one in found.models} == {
         ("s3://b/m/", "serving", "0" * 32, 5, True),
         ("s3://b/all/", "", "0" * 32, 5, False),
@@ -103,8 +103,8 @@ def test_what_is_said_is_what_is_read() -> None:
 
 def test_some_files_of_a_source_are_told_by_their_directory() -> None:
     some = stock("s3://b/m/")._replace(directory="ac194a9317b224ac")
-    told = json.loads(report.encode(Report("hit", [some], [Gone(*some[:4])], ["nvme"])))
-    assert told["models"][0]["directory"] == told["evicted"][0]["directory"] == "ac194a9317b224ac"
+    found = believed(report.encode(Report("hit", [some], [Gone(*some[:4])], ["nvme"])))
+    assert found.models[0].directory == found.evicted[0].directory == "ac194a9317b224ac"
 
 
 def test_models_of_this_run_come_first_then_what_is_gone_then_the_biggest() -> None:
@@ -134,3 +134,5 @@ def test_it_replaces_what_was_said_before(tmp_path: Path) -> None:
 def test_where_it_cannot_be_written_says_so(tmp_path: Path) -> None:
     assert "Is a directory" in report.write(str(tmp_path), b"{}")
     assert report.write("a\0b", b"{}") != ""
+    os.mkfifo(tmp_path / "fifo")
+    assert "No such device" in report.write(str(tmp_path / "fifo"), b"{}")

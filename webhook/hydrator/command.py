@@ -24,6 +24,7 @@ def main(given: Sequence[str] | None = None, environ: Mapping[str, str] = os.env
     """Run it and answer the exit code. SystemExit after `--help`; whatever else happens is told in words."""
     given = sys.argv[2:] if given is None else given
     debug = debug or environ.get("WARMPOD_DEBUG", "").lower() in _YES
+    _occupy_standard_descriptors()
     voice = Voice(2, environ)
     for number in _SIGNALS:
         signal.signal(number, _stop)
@@ -65,6 +66,15 @@ def _bring(request: Request, environ: Mapping[str, str], voice: Voice, *, debug:
         voice.say("error", str(told.facts.get("message")))
     _last_words(request.termination_log, told, voice)
     return summary.exit_code(courses, stop)
+
+
+def _occupy_standard_descriptors() -> None:
+    """Whoever starts us may have closed them: the next file opened, one of the model's, would become our stderr."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free
 
 
 def _last_words(path: str, told: Report, voice: Voice) -> None:

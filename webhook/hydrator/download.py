@@ -118,7 +118,7 @@ def _transfer(task: Task, staged: Staged) -> Outcome:
         nonlocal told
         course.fetched, course.resumed, course.retries = now.done - now.resumed, now.resumed, now.retries
         course.transfer_seconds = time.monotonic() - began
-        rate = display.show(now.done, now.total)
+        rate = display.show(now.done, now.total, note=f"{now.retries:,} retries" if now.retries else "")
         if time.monotonic() - told >= _TELL_APART:
             told = time.monotonic()
             task.model.tell(now.done, now.total, rate)

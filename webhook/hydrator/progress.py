@@ -36,8 +36,11 @@ class Display:
             self._next = 0.0
             self._samples.clear()
 
-    def show(self, done: int, total: int, rate: float | None = None) -> float:
-        """So many bytes of so many are there; at `rate` bytes a second, measured here where none is given. The rate."""
+    def show(self, done: int, total: int, rate: float | None = None, note: str = "") -> float:
+        """So many bytes of so many are there; at `rate` bytes a second, measured here where none is given. The rate.
+
+        `note` is what else there is to say.
+        """
         now = time.monotonic()
         if rate is None:
             rate = self._rate(now, done)
@@ -49,6 +52,8 @@ class Display:
             pace = f", {shown_bytes(rate)}/s, {shown_seconds(max(0, total - done) / rate)} left"
         elif done < total and self._is_still(now):
             pace = ", nothing arrives"
+        if note:
+            pace += f", {note}"
         full = int(share * _BAR)
         bar = f"[{'=' * full}{' ' * (_BAR - full)}]"
         self._put(now, f"{size} ({percent}){pace}", f"{size} {bar} {percent}{pace}")

@@ -120,7 +120,9 @@ def encode(report: Report) -> bytes:
 def write(path: str, message: bytes) -> str:
     """Put it where the kubelet looks. Answers why that could not be, else nothing: the work counts, not the words."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        # Not blocking: a FIFO that nobody reads would hold us here for ever.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+        descriptor = os.open(path, flags, 0o666)
         try:
             while message:
                 message = message[os.write(descriptor, message) :]

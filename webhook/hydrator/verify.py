@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from webhook.hydrator.cache.verification import verify as compare
 from webhook.hydrator.engine.crc import crc64_many
 from webhook.hydrator.measures import shown_bytes, shown_seconds
 from webhook.hydrator.outcome import Exit
-from webhook.hydrator.words import Voice, printable
+from webhook.hydrator.words import Voice
 
 
 def verify(path: str, voice: Voice) -> int:
     """One line to stdout for each file that is not as its manifest says; the exit code. HydrationError."""
     began = time.monotonic()
     found = compare(path, crc64_many)
+    out = Voice(1)  # as patient with whoever listens as all else here
     for damage in found.damages:
-        sys.stdout.write(f"{printable(damage.path)}: {printable(damage.why)}\n")
-    sys.stdout.flush()
+        out.line(f"{damage.path}: {damage.why}")
     size = f"{_count(found.versions, 'version')}, {_count(found.files, 'file')}, {shown_bytes(found.bytes)}"
     voice.line(f"{path}: {size} compared in {shown_seconds(time.monotonic() - began)}")
     if not found.damages:
