@@ -1,7 +1,7 @@
 """The manifest beside a version's data: what the model is, and of every file its size, ETag and CRC64NVME.
 
 It is one JSON document that can be read in two ways. The first line holds all but the files, so that a cache of large
-models is listed without parsing them; then comes one file per line, so that memory is bounded whatever the length.
+models is listed without parsing them; then comes one file per line, so that no line is long, whatever lies there.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from webhook.hydrator.cache import layout, tree
 from webhook.hydrator.outcome import Exit, HydrationError
-from webhook.hydrator.plan import Plan
+from webhook.hydrator.plan import MAX_FILES, File, Plan
 
 SCHEMA = 1
 _HEAD = 64 * 1024  # bytes of the first line; a source is at most 4 KiB
@@ -104,11 +104,21 @@ def entries(parent: int) -> Iterator[Entry]:
     """The files of the manifest in the directory `parent`. OSError or InvalidManifest, also after some of them."""
     with tree.file(layout.MANIFEST, parent) as opened, open(opened, "rb", closefd=False) as lines:
         lines.readline(_HEAD)
-        for line in iter(lambda: lines.readline(_LINE), b""):
-            if line == _ENDING[1:]:
-                return
+        for _ in range(MAX_FILES):
+            line = lines.readline(_LINE)
             yield _entry(line)
-    raise InvalidManifest("it is cut short")
+            if not line.endswith(b",\n"):
+                break
+        if lines.read(len(_ENDING)) != _ENDING[1:]:
+            raise InvalidManifest("it does not end as it should")
+
+
+def version_of(found: Sequence[Entry]) -> str:
+    """The version that these files are; empty where they can be none."""
+    try:
+        return Plan("", tuple(File(entry.path, entry.size, entry.etag, "") for entry in found)).version
+    except UnicodeEncodeError:  # half a character, as JSON can hold and no file's name
+        return ""
 
 
 def _head(text: bytes) -> Manifest:
@@ -124,7 +134,7 @@ def _head(text: bytes) -> Manifest:
 
 
 def _entry(line: bytes) -> Entry:
-    value = _parsed(line.rstrip(b",\n"))
+    value = _parsed(line.removesuffix(b"\n").removesuffix(b","))
     path, etag, crc64 = (value.get(key) for key in ("path", "etag", "crc64"))
     if not isinstance(path, str) or not path or not isinstance(etag, str) or not isinstance(crc64, str):
         raise InvalidManifest("it has a file without path, ETag or CRC64NVME")

@@ -82,40 +82,35 @@ def _names(path: str) -> list[str]:
 
 def _verify(path: str, crc64_many: Callable[[Sequence[str]], Mapping[str, int]]) -> Verification:
     damages: list[Damage] = []
-    files = size = 0
     try:
         opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         return Verification(1, 0, 0, [Damage(path, f"cannot be read: {error.strerror}")])
     try:
         there = _sizes(path, opened, damages)
-        head = manifest.read(opened)
-        if head.version != layout.version_of(os.path.basename(path)):
-            damages.append(Damage(path, f"its manifest is of version {head.version}"))
-        batch: list[manifest.Entry] = []
-        for entry in manifest.entries(opened):
-            files += 1
-            size += entry.size
-            found = there.pop(entry.path, None)
-            if found != entry.size:
-                why = "missing" if found is None else f"has {found:,} bytes instead of {entry.size:,}"
-                damages.append(Damage(os.path.join(path, layout.DATA, entry.path), why))
-                continue
-            batch.append(entry)
-            if len(batch) == _BATCH:
-                damages += _compare(path, batch, crc64_many)
-                batch = []
-        damages += _compare(path, batch, crc64_many)
-        if files != head.files or size != head.bytes:
-            damages.append(Damage(path, f"its manifest lists {files:,} files and states {head.files:,}"))
-        damages += [Damage(os.path.join(path, layout.DATA, extra), "is not in the manifest") for extra in sorted(there)]
-    except OSError as error:
-        damages.append(Damage(os.path.join(path, layout.MANIFEST), f"cannot be read: {error.strerror}"))
-    except manifest.InvalidManifest as error:
-        damages.append(Damage(os.path.join(path, layout.MANIFEST), f"cannot be read: {error}"))
+        try:
+            head, entries = manifest.read(opened), list(manifest.entries(opened))
+        except OSError as error:
+            return Verification(1, 0, 0, [Damage(f"{path}/{layout.MANIFEST}", f"cannot be read: {error.strerror}")])
+        except manifest.InvalidManifest as error:
+            return Verification(1, 0, 0, [Damage(f"{path}/{layout.MANIFEST}", f"cannot be read: {error}")])
     finally:
         os.close(opened)
-    return Verification(1, files, size, damages)
+    version = layout.version_of(os.path.basename(path))
+    if not head.version == version == manifest.version_of(entries):
+        damages.append(Damage(f"{path}/{layout.MANIFEST}", f"is not that of version {version}"))
+    sound = []
+    for entry in entries:
+        found = there.pop(entry.path, None)
+        if found == entry.size:
+            sound.append(entry)
+            continue
+        why = "missing" if found is None else f"has {found:,} bytes instead of {entry.size:,}"
+        damages.append(Damage(f"{path}/{layout.DATA}/{entry.path}", why))
+    for start in range(0, len(sound), _BATCH):
+        damages += _compare(path, sound[start : start + _BATCH], crc64_many)
+    damages += [Damage(f"{path}/{layout.DATA}/{extra}", "is not in the manifest") for extra in sorted(there)]
+    return Verification(1, len(entries), sum(entry.size for entry in entries), damages)
 
 
 def _sizes(path: str, version: int, damages: list[Damage]) -> dict[str, int]:
@@ -127,17 +122,17 @@ def _sizes(path: str, version: int, damages: list[Damage]) -> dict[str, int]:
                 if entry.is_file(follow_symlinks=False):
                     sizes[name] = entry.stat(follow_symlinks=False).st_size
                 else:
-                    damages.append(Damage(os.path.join(path, layout.DATA, name), "is no regular file"))
+                    damages.append(Damage(f"{path}/{layout.DATA}/{name}", "is no regular file"))
     except OSError as error:
-        damages.append(Damage(os.path.join(path, layout.DATA), f"cannot be read: {error.strerror}"))
+        damages.append(Damage(f"{path}/{layout.DATA}", f"cannot be read: {error.strerror}"))
     return sizes
 
 
 def _compare(
     path: str, entries: Sequence[manifest.Entry], crc64_many: Callable[[Sequence[str]], Mapping[str, int]]
 ) -> Iterator[Damage]:
-    paths = [os.path.join(path, layout.DATA, entry.path) for entry in entries]
-    found = crc64_many(paths) if paths else {}
+    paths = [f"{path}/{layout.DATA}/{entry.path}" for entry in entries]
+    found = crc64_many(paths)
     for place, entry in zip(paths, entries, strict=True):
         if place not in found:
             yield Damage(place, "cannot be read")
