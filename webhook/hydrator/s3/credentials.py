@@ -67,28 +67,25 @@ def has_token(environ: Mapping[str, str]) -> bool:
 
 
 def advice(environ: Mapping[str, str]) -> str:
-    """What to do where no credentials came; looks at the token files that the environment names."""
-    for name, kind in (
-        (
-            "AWS_WEB_IDENTITY_TOKEN_FILE",
-            "the role's trust policy, AWS_ROLE_ARN, AWS_REGION and that STS can be reached",
-        ),
-        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "the pod identity association and the eks-pod-identity-agent pods"),
-    ):
-        path = environ.get(name)
-        if path and not os.access(path, os.R_OK):
-            missing = "cannot be read by this user" if os.path.exists(path) else "does not exist"
-            return f"{name} names {path!r}, which {missing}: is its volume mounted into this container?"
-        if path:
-            return f"check {kind}"
-    if environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI"):
-        return "check the pod identity association and the eks-pod-identity-agent pods of the node"
+    """What to do where no credentials came; looks at the token file that the environment names."""
     if has_profile(environ):
         return "check AWS_PROFILE, AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"
-    return (
-        "give the pod's service account a role (EKS Pod Identity or IRSA), or set AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY; a public bucket needs --no-sign-request"
-    )
+    if environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
+        name = "AWS_WEB_IDENTITY_TOKEN_FILE"
+        kind = "the role's trust policy, AWS_ROLE_ARN, AWS_REGION and that STS can be reached"
+    elif environ.get("AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+        name = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
+        kind = "the pod identity association and the eks-pod-identity-agent pods of the node"
+    else:
+        return (
+            "give the pod's service account a role (EKS Pod Identity or IRSA), or set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY; a public bucket needs --no-sign-request"
+        )
+    path = environ.get(name)
+    if path and not os.access(path, os.R_OK):
+        missing = "cannot be read by this user" if os.path.exists(path) else "does not exist"
+        return f"{name} names {path!r}, which {missing}: is its volume mounted into this container?"
+    return f"check {kind}"
 
 
 def has_profile(environ: Mapping[str, str]) -> bool:

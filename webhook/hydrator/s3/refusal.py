@@ -37,6 +37,10 @@ class Elsewhere(HydrationError):
         self.region = region
 
 
+class Forbidden(HydrationError):
+    """The identity is known and has no right to this; it may have one to something else."""
+
+
 class Asked(NamedTuple):
     """A request, for people."""
 
@@ -141,7 +145,7 @@ def _denied(code: str, message: str, what: str, asked: Asked, endpoint: Endpoint
     else:
         resource = arn(endpoint, asked.bucket, asked.key)
     said = f"; the store says {code}" * bool(code) + f": {message}" * bool(message)
-    return HydrationError(
+    return Forbidden(
         Exit.DENIED,
         f"{what} may not be read: {asked.origin} has no right to {action} on {resource}{said}",
         f"allow {action} in the policy of the role, and look at the bucket's policy, its VPC endpoint's and, "

@@ -16,7 +16,7 @@ from webhook.hydrator.s3.client import Client
 from webhook.hydrator.s3.credentials import Credentials
 from webhook.hydrator.s3.markup import NotXml
 from webhook.hydrator.s3.reader import S3Reader, explained
-from webhook.hydrator.s3.refusal import Asked, Elsewhere, Stale
+from webhook.hydrator.s3.refusal import Asked, Elsewhere, Forbidden, Stale
 from webhook.hydrator.s3.route import Route, Unreached
 from webhook.hydrator.s3.settings import Settings
 
@@ -118,10 +118,10 @@ class S3Source:
                 if page.token == token:
                     raise _no_listing(self._route, "it repeats itself")
                 token = page.token
-        except HydrationError as error:
-            if error.exit_code != Exit.DENIED or not name:
+        except Forbidden as error:
+            if not name:
                 raise
-            denied = error
+            denied = error  # who may not list may still read an object
         if found or not name:
             return found
         try:
