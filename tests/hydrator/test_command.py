@@ -150,13 +150,14 @@ def test_those_who_wait_see_how_far_the_owner_is(node: Node, tmp_path: Path) -> 
 
 def test_the_next_takes_over_from_an_owner_who_is_killed(node: Node, tmp_path: Path) -> None:
     source = node.fill({"model.safetensors": os.urandom(32 * MIB)})
-    owner = node.start(node.model(source), "--max-rate=20MB/s", "--processes=1", "--connections=1")
-    journal = node.cache / directory_of(source) / "staging"
-    until(lambda: any(path.stat().st_size > 100 for path in journal.glob("*/journal")))
+    owner = node.start(node.model(source), "--max-rate=10MB/s", "--processes=1", "--connections=1")
+    read_until(owner, "downloading")
     waiter = Node(tmp_path)
     waiter.log = tmp_path / "other-log"
     process = waiter.start(node.model(source))
     read_until(process, "waiting for")
+    journal = node.cache / directory_of(source) / "staging"
+    until(lambda: any(path.stat().st_size > 100 for path in journal.glob("*/journal")))
     owner.kill()
     owner.communicate()
     ended = waiter.ended(process)
