@@ -12,7 +12,8 @@ from fcntl import F_GETFL, F_SETFL, fcntl
 from webhook.hydrator.outcome import Exit, HydrationError, Transient
 from webhook.hydrator.plan import MAX_FILES, File, Filters, Plan, make
 
-_DEEPEST = 64  # directories: a link can make any tree endless
+_DEEPEST = 64  # directories below one another
+_NAMES = 16  # that one directory may have: sixty directories of two links each make 2**60 paths
 _MOST_ENTRIES = 4 * MAX_FILES
 _PAGE = 4096
 _DIRECT = 1 << 20  # ranges below this are read through the page cache
@@ -94,6 +95,7 @@ class _Walk:
         self._real = os.path.realpath(root)
         self._strange = strange
         self._entries = 0
+        self._visits: dict[tuple[int, int], int] = {}
 
     def files(self) -> Iterator[File]:
         return self._below(self._root, "", ())
@@ -101,9 +103,12 @@ class _Walk:
     def _below(self, directory: str, path: str, above: tuple[tuple[int, int], ...]) -> Iterator[File]:
         here = os.stat(directory)
         identity = (here.st_dev, here.st_ino)
-        if identity in above or len(above) >= _DEEPEST:
-            why = "leads back to a directory that it lies in" if identity in above else "lies too deep"
-            yield self._odd(path.rstrip("/"), why)
+        self._visits[identity] = visits = self._visits.get(identity, 0) + 1
+        if identity in above:
+            yield self._odd(path.rstrip("/"), "leads back to a directory that it lies in")
+            return
+        if visits > _NAMES or len(above) >= _DEEPEST:
+            yield self._odd(path.rstrip("/"), "lies too deep" if visits <= _NAMES else "is linked to too often")
             return
         with os.scandir(directory) as entries:
             for entry in entries:

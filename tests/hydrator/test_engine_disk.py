@@ -1,0 +1,227 @@
+"""Real disks: small, full, without O_DIRECT. What was laid out has its room; what fails, fails in words."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from errno import ENOSPC
+from pathlib import Path
+
+import pytest
+
+from tests.hydrator.engine_place import MIB, Place, content, grow, tree_source
+from tests.hydrator.faulty_source import Faulty
+from webhook.hydrator.engine.layout import lay_out
+from webhook.hydrator.engine.transfer import Io
+from webhook.hydrator.outcome import Exit, HydrationError
+from webhook.hydrator.plan import File, Plan
+
+DISK = 64 * MIB
+SIZES = {"large": 20 * MIB + 1, "medium": 9 * MIB, **{f"small/{index:03}": 20_000 + index for index in range(500)}}
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting filesystems takes root")
+
+
+def mounted(kind: str, at: Path, *options: str) -> Iterator[Path]:
+    at.mkdir(exist_ok=True)
+    done = subprocess.run(["mount", *options, kind, at], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mount refuses: {done.stderr.strip()}")
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", at], check=True)
+
+
+@pytest.fixture(params=["ext4", "xfs"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A small filesystem on a loop device."""
+    make = shutil.which(f"mkfs.{request.param}", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if make is None:
+        pytest.skip(f"there is no mkfs.{request.param}")
+    image = tmp_path / "image"
+    size = DISK if request.param == "ext4" else 320 * MIB  # less, mkfs.xfs refuses
+    with image.open("wb") as made:
+        made.truncate(size)
+    quiet = ["-q", "-m", "0"] if request.param == "ext4" else ["-q"]
+    subprocess.run([make, *quiet, image], check=True, capture_output=True)
+    yield from mounted(str(image), tmp_path / "disk", "-o", "loop")
+
+
+@pytest.fixture
+def without_direct(tmp_path: Path) -> Iterator[Path]:
+    """A filesystem that refuses O_DIRECT, and fallocate(2) as well."""
+    yield from mounted("ramfs", tmp_path / "ramfs", "-t", "ramfs")
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return grow(tmp_path_factory.mktemp("tree"), SIZES)
+
+
+def fill(disk: Path, leaving: int) -> None:
+    """Somebody else takes the room, but for `leaving` bytes."""
+    found = os.statvfs(disk)
+    with (disk / "filler").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - leaving)
+
+
+@needs_root
+def test_what_was_laid_out_keeps_its_room_whoever_fills_the_disk(disk: Path, tree: Path) -> None:
+    place = Place(disk / "staging")
+    source = tree_source(tree)
+    place.root.mkdir()
+    lay_out(source.plan(), place.staged)
+    fill(disk, leaving=MIB)  # names and journals of the filesystem itself want a little
+    place.bring(source)
+    assert content(place.data) == content(tree)
+
+
+@needs_root
+def test_what_does_not_fit_is_told_before_the_first_byte(disk: Path, tree: Path) -> None:
+    place = Place(disk / "staging")
+    place.root.mkdir()
+    fill(disk, leaving=sum(SIZES.values()) - MIB)
+    before = os.statvfs(disk).f_bavail
+    with pytest.raises(OSError, match="No space left") as caught:
+        lay_out(tree_source(tree).plan(), place.staged)
+    assert caught.value.errno == ENOSPC
+    shutil.rmtree(place.root)
+    place.root.mkdir()
+    assert os.statvfs(disk).f_bavail >= before - 16
+
+
+@needs_root
+def test_small_files_alone_keep_their_room_too(disk: Path, tmp_path: Path) -> None:
+    sizes = {f"{index:04}": 50_000 for index in range(600)}
+    tree = grow(tmp_path / "tree", sizes)
+    place = Place(disk / "staging")
+    place.root.mkdir()
+    lay_out(tree_source(tree).plan(), place.staged)
+    fill(disk, leaving=MIB)
+    place.bring(tree_source(tree))
+    assert content(place.data) == content(tree)
+
+
+@needs_root
+def test_a_disk_that_fills_in_the_middle_is_no_room_and_can_be_gone_on_with(
+    disk: Path, tree: Path, tmp_path: Path
+) -> None:
+    # Through the page cache, reserved blocks are given back before they are written: somebody else may take them.
+    place = Place(disk / "staging")
+    fetched = Faulty(tree_source(tree), tmp_path / "record", on_read=lambda _file, _offset: grab(disk))
+    with pytest.raises(HydrationError, match="became full while the model was written") as caught:
+        place.bring(fetched, io="buffered")
+    assert caught.value.exit_code is Exit.NO_ROOM
+    (disk / "grabbed").unlink()
+    outcome = place.bring(tree_source(tree), io="buffered")
+    assert outcome.fetched + outcome.resumed == sum(SIZES.values())
+    assert content(place.data) == content(tree)
+
+
+def grab(disk: Path) -> None:
+    """Take everything, whoever comes first."""
+    try:
+        descriptor = os.open(disk / "grabbed", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        return
+    try:
+        found = os.statvfs(disk)
+        os.posix_fallocate(descriptor, 0, found.f_bavail * found.f_frsize)
+    finally:
+        os.close(descriptor)
+
+
+@needs_root
+@pytest.mark.parametrize("io", ["auto", "buffered"])
+def test_where_o_direct_is_refused_the_page_cache_serves(without_direct: Path, tree: Path, io: Io) -> None:
+    place = Place(without_direct / "staging")
+    place.bring(tree_source(tree), io=io)
+    assert content(place.data) == content(tree)
+
+
+@needs_root
+def test_who_insists_on_o_direct_is_told(without_direct: Path, tree: Path) -> None:
+    with pytest.raises(HydrationError, match="refuses O_DIRECT") as caught:
+        Place(without_direct / "staging").bring(tree_source(tree), io="direct")
+    assert caught.value.exit_code is Exit.DISK
+
+
+@needs_root
+def test_a_source_that_refuses_o_direct_is_read_all_the_same(without_direct: Path, tmp_path: Path) -> None:
+    tree = grow(without_direct / "tree", SIZES)
+    Place(tmp_path / "staging").bring(tree_source(tree))
+    assert content(tmp_path / "staging" / "data") == content(tree)
+
+
+def test_large_files_have_their_blocks_before_the_first_byte(tmp_path: Path, tree: Path) -> None:
+    place = Place(tmp_path / "staging")
+    place.root.mkdir()
+    for _ in range(2):  # and again, with nothing taken twice
+        lay_out(tree_source(tree).plan(), place.staged)
+        for path in ("large", "medium"):
+            found = (place.data / path).stat()
+            assert (found.st_size, found.st_blocks * 512) == (SIZES[path], -(-SIZES[path] // 4096) * 4096)
+        small = [size for size in SIZES.values() if size < 8 * MIB]
+        assert (place.root / "ballast").stat().st_size == sum(-(-size // 4096) * 4096 for size in small)
+
+
+def twins(tmp_path: Path, one: str, other: str) -> tuple[Plan, Place]:
+    """Two paths that are laid out where names are not folded: they are two."""
+    plan = Plan("s3://b/m/", tuple(File(path, 5, "e", path) for path in sorted((one, other))))
+    place = Place(tmp_path / "staging")
+    place.root.mkdir()
+    lay_out(plan, place.staged)
+    lay_out(plan, place.staged)
+    return plan, place
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Model.bin", "model.bin"), ("ä.bin", "a\u0308.bin"), ("Straße", "STRASSE")],
+    ids=["case", "composition", "folding"],
+)
+def test_twins_are_refused_where_names_are_folded(tmp_path: Path, one: str, other: str) -> None:
+    plan, place = twins(tmp_path, one, other)
+    (place.data / other).unlink()
+    (place.data / other).hardlink_to(place.data / one)  # what a filesystem that folds shows: one file, two names
+    with pytest.raises(HydrationError, match="are one name to the filesystem") as caught:
+        lay_out(plan, place.staged)
+    assert caught.value.exit_code is Exit.UNSAFE
+
+
+@needs_root
+def test_directories_that_are_twins_are_refused_where_names_are_folded(tmp_path: Path) -> None:
+    plan, place = twins(tmp_path, "Sub/x", "sub/y")
+    for _ in mounted(str(place.data / "Sub"), place.data / "sub", "--bind"):
+        with pytest.raises(HydrationError, match="'Sub' and 'sub' are one name to the filesystem") as caught:
+            lay_out(plan, place.staged)
+        assert caught.value.exit_code is Exit.UNSAFE
+
+
+def test_planted_links_are_not_followed(tmp_path: Path, tree: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "large").write_bytes(b"precious")
+    place = Place(tmp_path / "staging")
+    place.data.mkdir(parents=True)
+    (place.data / "large").symlink_to(outside / "large")
+    (place.data / "small").mkdir()
+    (place.data / "small/007").symlink_to(outside / "large")
+    place.bring(tree_source(tree))
+    assert (outside / "large").read_bytes() == b"precious"
+    assert content(place.data) == content(tree)
+    assert not (place.data / "large").is_symlink()
+
+
+def test_a_planted_directory_link_is_an_error_and_is_not_followed(tmp_path: Path, tree: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    place = Place(tmp_path / "staging")
+    place.data.mkdir(parents=True)
+    (place.data / "small").symlink_to(outside)
+    with pytest.raises((HydrationError, OSError)):
+        place.bring(tree_source(tree))
+    assert not list(outside.iterdir())
