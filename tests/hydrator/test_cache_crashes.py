@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import shutil
@@ -16,10 +17,11 @@ import pytest
 
 from tests.hydrator import caches
 from tests.hydrator.caches import POD
-from webhook.hydrator.cache import Cache, Pod
+from webhook.hydrator.cache import Cache, Pod, publication, reservation
 from webhook.hydrator.cache.verification import verify
 from webhook.hydrator.outcome import HydrationError
 
+_LOADED = (ctypes, publication, reservation)  # the user that the tests go on as may not be allowed to read them
 A, B = "s3://acme/a/", "s3://acme/b/"
 OLD = {"config.json": b"old", "weights/part": b"o" * 5000, "weights/deep/empty": b""}
 NEW = {"config.json": b"new", "weights/part": b"n" * 5000}
@@ -35,10 +37,19 @@ _CALLS = (
 
 @pytest.fixture
 def root() -> Iterator[Path]:
-    """A place where fsync(2) costs nothing: hundreds of caches are made."""
+    """A place where fsync(2) costs nothing: hundreds of caches are made.
+
+    Modes of files bind us there, as they do a container without capabilities: who is root goes on as somebody else.
+    """
     memory = Path("/dev/shm")
     place = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
+    was_root = os.geteuid() == 0
+    if was_root:
+        os.chown(place, 65532, 65532)
+        os.seteuid(65532)
     yield place
+    if was_root:
+        os.seteuid(0)
     shutil.rmtree(place)
 
 

@@ -196,6 +196,7 @@ def _no_manifest(version: Path) -> None:
 
 
 def _cut_manifest(version: Path) -> None:
+    (version / "manifest.json").chmod(0o644)
     os.truncate(version / "manifest.json", 200)
 
 

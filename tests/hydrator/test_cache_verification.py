@@ -58,6 +58,7 @@ def _damaged(place: Path) -> None:
 
 
 def _truncated(place: Path) -> None:
+    place.chmod(0o644)
     os.truncate(place, 9_999)
 
 

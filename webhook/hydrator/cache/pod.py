@@ -39,7 +39,7 @@ def this_pod(environ: Mapping[str, str]) -> Pod:
 def boot_id() -> str:
     """What tells this boot of the node from others; empty where the kernel does not say."""
     try:
-        with open(_BOOT, encoding="ascii", errors="replace") as file:
+        with open(_BOOT, encoding="utf-8", errors="replace") as file:
             return file.read(64).strip()
     except OSError:
         return ""

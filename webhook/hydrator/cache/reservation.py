@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -73,15 +74,22 @@ def _adopt(place: eviction.Place, stagings: int) -> bool:
 
 
 def _is_sound(place: eviction.Place, stagings: int) -> bool:
-    """Whether a staging is of this boot and made of plain files of ours that have no other name: we write into them."""
+    """Whether a staging is of this boot and made of plain files of ours that have no other name: we write into them.
+
+    Who was killed while publishing left some of them read-only, which binds a container without capabilities even as
+    root. They get back what they had.
+    """
     try:
         with tree.directory(place.version, stagings) as staging:
             if not place.boot or stock.reservation(staging).get("boot") != place.boot:
                 return False
-            for _, entry, _ in tree.files(staging):
+            for _, entry, parent in tree.files(staging):
                 status = entry.stat(follow_symlinks=False)
                 if not entry.is_file(follow_symlinks=False) or status.st_nlink != 1 or status.st_uid != os.geteuid():
                     return False
+                if not status.st_mode & stat.S_IWUSR:
+                    with tree.file(entry.name, parent) as opened:
+                        os.fchmod(opened, 0o644)
     except OSError:
         return False
     return True
