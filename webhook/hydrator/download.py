@@ -116,9 +116,10 @@ def _transfer(task: Task, staged: Staged) -> Outcome:
 
     def progress(now: Progress) -> None:
         nonlocal told
-        course.fetched, course.resumed, course.retries = now.done - now.resumed, now.resumed, now.retries
+        # Less than nothing it is when a file of an earlier run turned out wrong, and has to come anew.
+        course.fetched, course.resumed, course.retries = max(0, now.done - now.resumed), now.resumed, now.retries
         course.transfer_seconds = time.monotonic() - began
-        rate = display.show(now.done, now.total, note=f"{now.retries:,} retries" if now.retries else "")
+        rate = display.show(now.done, now.total, note=_tried_again(now.retries))
         if time.monotonic() - told >= _TELL_APART:
             told = time.monotonic()
             task.model.tell(now.done, now.total, rate)
@@ -136,6 +137,10 @@ def _transfer(task: Task, staged: Staged) -> Outcome:
     course.fetched, course.resumed, course.retries = outcome.fetched, outcome.resumed, outcome.retries
     course.verified, course.transfer_seconds = outcome.verified, outcome.seconds
     return outcome
+
+
+def _tried_again(retries: int) -> str:
+    return "" if not retries else "1 retry" if retries == 1 else f"{retries:,} retries"
 
 
 def _sizing(task: Task) -> Sizing:
