@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.hydrator import caches
 from tests.hydrator.caches import POD
-from webhook.hydrator.cache import Cache, KeepFree, Pod, parse_keep_free
+from webhook.hydrator.cache import Cache, KeepFree, Pod, parse_keep_free, removal
 from webhook.hydrator.outcome import Exit, HydrationError
 from webhook.hydrator.plan import Plan
 from webhook.hydrator.staged import Staged
@@ -181,6 +182,41 @@ def test_looking_for_open_files_disturbs_nobody_who_opens_them(cache: Cache) -> 
         reader.wait()
 
 
+def test_a_model_that_is_opened_while_it_goes_comes_back(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = caches.bring(cache, weights("a"), A, pod=None)
+    real, opened = removal.throw, []
+
+    def throw(name: str, parent: int, trash: int) -> str:
+        opened.append(os.open(Path(model.path, "current", "weights"), os.O_RDONLY))  # after we looked
+        return real(name, parent, trash)
+
+    monkeypatch.setattr(removal, "throw", throw)
+    error = refused(cache, B, max_size=MIB + MIB // 2, lease=NOBODY)
+    os.close(opened[0])
+    assert "open in a process of this node" in error.message
+    assert listed(cache) == {A}
+
+
+def test_a_model_that_is_being_given_to_a_pod_stays(cache: Cache) -> None:
+    model, _ = caches.bring(cache, weights("a"), A, pod=None)
+    leases = os.open(Path(model.path, "leases"), os.O_RDONLY)
+    fcntl.flock(leases, fcntl.LOCK_EX)
+    error = refused(cache, B, max_size=MIB + MIB // 2, lease=NOBODY)
+    assert "it is being given to a pod" in error.message
+    os.close(leases)
+    caches.bring(cache, weights("b"), B, max_size=MIB + MIB // 2, lease=NOBODY)
+    assert listed(cache) == {B}
+
+
+def test_leases_that_ended_do_not_pile_up(cache: Cache) -> None:
+    model, plan = caches.bring(cache, weights("a", 10), A)
+    for number in range(5):
+        model.use(plan.version, Pod("", f"pod-{number}"))
+    caches.bring(cache, weights("o"), B)
+    caches.bring(cache, weights("b"), B, max_size=MIB + MIB // 2, lease=NOBODY)
+    assert caches.names(Path(model.path, "leases")) == []
+
+
 def test_a_model_that_is_being_brought_stays(cache: Cache) -> None:
     caches.bring(cache, weights("a"), A, pod=None)
     other = cache.model(caches.directory_of(A))
@@ -319,6 +355,15 @@ def test_room_is_what_is_free_less_what_must_stay_free(full: Cache) -> None:
     assert os.statvfs(full.path).f_bavail * status.f_frsize >= free - MIB // 4
 
 
+def test_a_filesystem_that_takes_no_more_files_says_so(full: Cache) -> None:
+    left = os.statvfs(full.path).f_favail
+    plan = caches.plan_of({f"{number}": b"" for number in range(left + 1)}, A)
+    model = full.model(caches.directory_of(A))
+    with model.lock(lambda _: None), pytest.raises(HydrationError, match="inodes are missing") as caught:
+        caches.reserve(model, plan)
+    assert caught.value.exit_code is Exit.NO_ROOM
+
+
 def test_a_full_disk_evicts_what_nobody_uses_and_keeps_what_it_said(full: Cache) -> None:
     free = os.statvfs(full.path).f_bavail * os.statvfs(full.path).f_frsize
     third = free // 3
@@ -433,15 +478,36 @@ def test_a_filesystem_that_refuses_what_it_has_is_evicted_from_then_believed(cac
     assert seen == [{A, B}, {B}]
 
 
+def fill_up(place: Path) -> None:
+    with place.open("wb") as out, suppress(OSError):
+        while True:
+            os.write(out.fileno(), b"x" * 4096)
+
+
+def test_a_disk_that_is_full_when_a_version_is_published_keeps_what_was_fetched(full: Cache) -> None:
+    files = {f"{number:04d}{'x' * 200}": b"x" for number in range(100)}  # the manifest takes blocks of its own
+    plan = caches.plan_of(files, A)
+    model = full.model(caches.directory_of(A))
+    filler = Path(full.path, "filler")
+    with model.lock(lambda _: None):
+        staged = caches.reserve(model, plan).staged
+        caches.fill(staged, files)
+        fill_up(filler)
+        with pytest.raises(HydrationError, match="cannot publish a version") as caught:
+            model.publish(plan, staged, caches.crc64(files), {})
+        assert caught.value.exit_code is Exit.NO_ROOM
+        assert not model.holds(plan)
+    filler.unlink()
+    with model.lock(lambda _: None):
+        reserved = caches.reserve(model, plan)
+        assert reserved.resumed
+        model.publish(plan, reserved.staged, caches.crc64(files), {})
+    assert model.holds(plan)
+
+
 def test_a_hit_on_a_full_disk_is_a_hit(full: Cache) -> None:
     model, plan = caches.bring(full, {"weights": b"a" * MIB}, A)
-    with Path(full.path, "filler").open("wb") as out:
-        out.truncate(1 << 30)
-        try:
-            while True:
-                os.write(out.fileno(), b"x" * 4096)
-        except OSError:
-            pass
+    fill_up(Path(full.path, "filler"))
     assert model.holds(plan)
     for number in range(100):  # until the directory of leases has no room either
         assert model.use(plan.version, Pod("", f"pod-{number}" + "x" * 200))

@@ -49,6 +49,9 @@ def survey(place: Place) -> Survey:
     for directory, model in stock.models(place.cache):
         try:
             with _held_still(place, directory, model) as is_ours:
+                with lock.leases(model, wait=False) as leases:
+                    if leases is not None:  # a node may run for years: they are as many as pods that came by
+                        lease.clear(place.boot, place.lease_seconds, leases)
                 _survey(place, directory, model, found, is_ours=is_ours)
         except OSError as error:
             found.staying.append(Pinned("", 0, f"directory {directory!r}: {error.strerror}"))

@@ -70,9 +70,9 @@ def _read(name: str, leases: int) -> Lease | None:
     return None
 
 
-def clear(boot: str, leases: int) -> None:
-    """Remove the leases of other boots, and what is none."""
+def clear(boot: str, seconds: float, leases: int) -> None:
+    """Remove the leases that do not count where one lasts so many seconds, and what is none. They are held still."""
     for name, lease in read(leases).items():
-        if lease is None or lease.boot != boot:
+        if lease is None or not lease.left(boot, seconds):
             with suppress(OSError):
                 os.unlink(name, dir_fd=leases)

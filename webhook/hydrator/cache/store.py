@@ -13,6 +13,8 @@ from webhook.hydrator.cache.model import Model
 from webhook.hydrator.cache.pod import boot_id
 from webhook.hydrator.cache.stock import Held
 
+_LONGEST_LEASE = 366 * 86_400.0  # seconds; policies allow no longer one
+
 
 class Cache:
     """The cache at `path`, made if it is not there. HydrationError DISK: it cannot be read and written."""
@@ -64,7 +66,7 @@ class Cache:
                         removal.throw(staging.name, stagings, self._opened)
             with lock.leases(model, wait=False) as leases:
                 if leases is not None:
-                    lease.clear(boot, leases)
+                    lease.clear(boot, _LONGEST_LEASE, leases)
                     for name in tree.names(model):
                         if name.startswith(layout.ASIDE):
                             removal.throw(name, model, self._opened)
