@@ -81,7 +81,15 @@ def pod(number: int, nodes: int) -> bytes:
         "schema": 1,
         "result": "hit",
         "omitted": 0,
-        "models": [{"source": f"s3://models/{number % 64 // 8}/", "tenant": "team", "version": "v", "bytes": 15 * GIB}],
+        "models": [
+            {
+                "source": f"s3://models/{number % 64 // 8}/",
+                "tenant": "team",
+                "version": "v",
+                "bytes": 15 * GIB,
+                "checked": True,
+            }
+        ],
     }
     hydrator = {
         "name": names.INIT_CONTAINER,

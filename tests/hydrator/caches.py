@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from awscrt import checksums  # type: ignore[import-untyped]  # it comes without types
+from awscrt import checksums
 
 from webhook.hydrator.cache import Cache, KeepFree, Model, Pod, Reservation, parse_keep_free
 from webhook.hydrator.plan import File, Filters, Plan, make

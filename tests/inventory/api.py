@@ -130,7 +130,7 @@ def said(at: int, *models: Any, result: str = "downloaded", evicted: Iterable[An
 
 
 def held(source: str, tenant: str = "team", version: str = "v1", size: int = 15 * GIB) -> dict[str, Any]:
-    return {"source": source, "tenant": tenant, "version": version, "bytes": size}
+    return {"source": source, "tenant": tenant, "version": version, "bytes": size, "checked": True}
 
 
 def stamp(at: int) -> str:

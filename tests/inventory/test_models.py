@@ -299,12 +299,14 @@ class TestVersions:
         )
         assert warm(found, LLAMA) == ["b"]
 
-    def test_a_run_that_failed_checked_nothing(self) -> None:
+    @pytest.mark.parametrize("result", ["hit", "error"])
+    def test_a_run_that_trusted_its_cache_or_failed_checked_nothing(self, result: str) -> None:
+        unchecked = {name: value for name, value in held(LLAMA, version="v1").items() if name != "checked"}
         found = cluster(
             node("a"),
             node("b"),
             pod("b", node="b", reports=[said(20, (LLAMA, "team", "v2"))]),
-            pod("a", node="a", reports=[said(30, (LLAMA, "team", "v1"), result="error")]),
+            pod("a", node="a", reports=[said(30, unchecked, result=result)]),
         )
         assert warm(found, LLAMA) == ["b"]
 

@@ -105,7 +105,6 @@ class NodeModels:
             return 0
         self.latest = max(self.latest, time)
         scopes = {namespace: Scope(namespace, namespace), "": Scope("" if for_all else namespace, "")}
-        is_any_checked = any(model.checked for model in report.models)
         held: set[tuple[Scope, Place]] = set()
         spoken: set[Scope] = set()
         refused = 0
@@ -118,7 +117,7 @@ class NodeModels:
             place = Place(name(model), report.cache_of(model))
             held.add((scope, place))
             self._state(scope, place, Fact(time, gone=False, version=model.version, bytes=model.bytes))
-            if model.checked or (not is_any_checked and report.result != "error"):
+            if model.checked:
                 key, seen = (scope.tenant, place.source), (time, model.version)
                 self._checked[key] = max(seen, self._checked.get(key, seen))
         for evicted in report.evicted:

@@ -11,7 +11,7 @@ beyond what the pod's own namespace may say (see `webhook.inventory.node_models`
 `caches` are the NodeCaches that the pod sees, `models` all that are complete in them. `omitted` is how many more there
 are that did not fit; where it is 0 the list is whole for these caches (ADR 13), and where it is absent nothing is known
 of what the list leaves out. A model that has a `directory` is some of its source's files (ADR 12).
-`checked` marks a model whose version this run compared with its source; a report that marks none means all of them.
+`checked` marks a model whose version this run compared with its source.
 Other fields are for people.
 """
 

@@ -15,7 +15,7 @@ from errno import EINVAL
 from functools import partial
 from struct import Struct
 
-from awscrt import checksums  # type: ignore[import-untyped]  # it ships no types
+from awscrt import checksums
 
 from webhook.hydrator.engine.crew import Crew
 from webhook.hydrator.engine.parts import MIB, Part, Parts
