@@ -59,6 +59,11 @@ class Access:
         """Whether asking again may give others."""
         return bool(self._broker or self._web_identity or self.session)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown; in a forked process, as it was when that was forked."""
+        return tuple(text for made in (self._base, self._made) if made for text in made[0][:3])
+
     def tend(self) -> None:
         """Renew what is about to end or was complained of, without waiting long. HydrationError when all has ended."""
         if not self._base or not self._made:

@@ -7,14 +7,13 @@ from contextlib import suppress
 from webhook import __version__
 from webhook.hydrator.outcome import Exit, HydrationError, Transient
 from webhook.hydrator.s3 import refusal, session
-from webhook.hydrator.s3.access import Keys
+from webhook.hydrator.s3.access import Access, Keys
 from webhook.hydrator.s3.answer import Answer
 from webhook.hydrator.s3.connection import Connection
 from webhook.hydrator.s3.credentials import Credentials
 from webhook.hydrator.s3.refusal import Asked, Stale
 from webhook.hydrator.s3.route import Route
 from webhook.hydrator.s3.signature import Signer
-from webhook.hydrator.s3.slot import Slot
 
 _AGENT = f"user-agent:warmpod-hydrate/{__version__}\r\n"
 _FAMILIAR = 0.5  # seconds a reader waits for new credentials, which the parent renews about every second
@@ -23,12 +22,12 @@ _FAMILIAR = 0.5  # seconds a reader waits for new credentials, which the parent 
 class Client:
     """Not for two threads at once."""
 
-    def __init__(self, route: Route, slot: Slot, *, request_payer: bool, renewable: bool) -> None:
+    def __init__(self, route: Route, access: Access, *, request_payer: bool) -> None:
         endpoint = route.endpoint
         self.endpoint = endpoint
         self.connection = Connection(route)
-        self._keys = Keys(slot)
-        self._renewable = renewable
+        self._access = access
+        self._keys = Keys(access.slot)
         self._signer = Signer(endpoint.region, endpoint.service)
         self._headers = [("host", endpoint.authority)]
         if request_payer:
@@ -51,7 +50,7 @@ class Client:
         self.connection.finish()
         meant = refusal.refusal(answer, body, asked, self.endpoint, self._secrets())
         if isinstance(meant, Stale):
-            if not self._renewable:
+            if not self._access.renewable:
                 return HydrationError(Exit.DENIED, meant.message, "give newer ones: a session's last for hours only")
             self._keys.complain()
             meant.delay = max(meant.delay, _FAMILIAR)
@@ -63,7 +62,7 @@ class Client:
         if answer.status != 200:
             body = self.connection.rest(refusal.MAX_ERROR)
             self.connection.finish()
-            raise refusal.refusal(answer, body, asked, self.endpoint, tuple(base[:3]))
+            raise refusal.refusal(answer, body, asked, self.endpoint, self._secrets() + tuple(base[:3]))
         return session.parse_session(self.connection.rest(session.MAX_ANSWER))
 
     def close(self) -> None:
@@ -91,4 +90,4 @@ class Client:
 
     def _secrets(self) -> tuple[str, ...]:
         known = self._keys.current()
-        return tuple(known[:3]) if known else ()
+        return self._access.secrets + (tuple(known[:3]) if known else ())

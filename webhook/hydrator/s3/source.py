@@ -185,10 +185,14 @@ class S3Source:
 
     def _patiently(self, act: Callable[[], _T]) -> _T:
         """Do it, and again while there is hope. HydrationError."""
-        tries, renewed, moved = 0, False, False
+        tries, stale, renewed, moved = 0, False, False, False
         while True:
             tries += 1
             try:
+                if stale:
+                    renewed = True
+                    self._access.renew()
+                    stale = False
                 self._access.begin()
                 return act()
             except Elsewhere as error:
@@ -199,8 +203,7 @@ class S3Source:
                 if renewed:
                     hint = "what was given anew is refused as well: check the clock of this node"
                     raise HydrationError(Exit.DENIED, error.message, hint) from None
-                renewed = True
-                self._access.renew()
+                stale = True
             except Transient as error:
                 hopeless = isinstance(error, Unreached) and error.hopeless
                 if tries >= (min(self._settings.attempts, _HOPELESS_TRIES) if hopeless else self._settings.attempts):
@@ -235,9 +238,7 @@ class S3Source:
         return self._planner
 
     def _new_client(self, route: Route) -> Client:
-        return Client(
-            route, self._access.slot, request_payer=self._settings.request_payer, renewable=self._access.renewable
-        )
+        return Client(route, self._access, request_payer=self._settings.request_payer)
 
     def _rest(self) -> None:
         """Close the planning connection: processes that are forked would hold it open."""
