@@ -36,11 +36,11 @@ class Command(NamedTuple):
     environment: Mapping[str, str]
 
 
-def environment(job: Job, home: Path) -> dict[str, str]:
-    """What all clients see: no configuration but ours."""
+def environment(job: Job) -> dict[str, str]:
+    """What all clients see: no configuration but ours. Python keeps its compiled code beside the job's directory."""
     return {
         "PATH": f"{_BIN}:/usr/bin:/bin",
-        "HOME": str(home),
+        "HOME": str(job.directory.parent),
         "AWS_ACCESS_KEY_ID": "AKIABENCH",
         "AWS_SECRET_ACCESS_KEY": "bench",
         "AWS_REGION": "us-east-1",
@@ -50,6 +50,7 @@ def environment(job: Job, home: Path) -> dict[str, str]:
         "SSL_CERT_FILE": str(job.authority),
         "CA": str(job.authority),
         "PYTHONPATH": str(_ROOT),
+        "PYTHONPYCACHEPREFIX": str(job.directory.parent / "pycache"),
         "PART": str(_PART),
         "CONNECTIONS": str(job.connections or 32),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -35,45 +34,36 @@ class Run(NamedTuple):
 
 
 def download(client: str, job: Job, expected: dict[str, int] | None) -> Run:
-    """Download into the job's directory, which is made and removed; compare with `expected` when it is given."""
+    """Download into the job's directory, which is made here; compare with `expected` when it is given."""
     job.directory.mkdir()
-    home = job.directory.with_name("home")
-    home.mkdir(exist_ok=True)
-    try:
-        os.sync()
-        command = CLIENTS[client](job)
-        launch = [sys.executable, "-I", "-S", str(_LAUNCH), *command.command]
-        environment = {**clients.environment(job, home), **command.environment}
-        done = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False)
-        figures = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {"code": done.returncode}
-        if figures["code"] != 0:
-            raise Wrong(f"{client} ended with {figures['code']}:\n{done.stderr[-2000:]}")
-        tree = _tree(client, job.directory)
-        sizes = [path.stat().st_size for path in tree.rglob("*") if path.is_file()]
-        if len(sizes) != job.files:
-            raise Wrong(f"{client} left {len(sizes)} files of {job.files}")
-        if expected is not None and checksums(tree) != expected:
-            raise Wrong(f"{client} left other bytes than were served")
-        names = ("seconds", "synced", "cpu", "rss")
-        return Run(sum(sizes) / 1e9, len(sizes), *(figures[name] for name in names))
-    finally:
-        shutil.rmtree(job.directory)
+    os.sync()
+    command = CLIENTS[client](job)
+    launch = [sys.executable, "-I", "-S", str(_LAUNCH), *command.command]
+    environment = {**clients.environment(job), **command.environment}
+    done = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    figures = json.loads(done.stdout.splitlines()[-1]) if done.stdout else {"code": done.returncode}
+    if figures["code"] != 0:
+        raise Wrong(f"{client} ended with {figures['code']}:\n{done.stderr[-2000:]}")
+    tree = _tree(client, job.directory)
+    sizes = [path.stat().st_size for path in tree.rglob("*") if path.is_file()]
+    if len(sizes) != job.files:
+        raise Wrong(f"{client} left {len(sizes)} files of {job.files}")
+    if expected is not None and checksums(tree) != expected:
+        raise Wrong(f"{client} left other bytes than were served")
+    names = ("seconds", "synced", "cpu", "rss")
+    return Run(sum(sizes) / 1e9, len(sizes), *(figures[name] for name in names))
 
 
 def hits(job: Job, number: int) -> list[float]:
     """Seconds from the start to the end of each of `number` runs of ours that find the model there, sorted."""
     job.directory.mkdir()
-    try:
-        command = CLIENTS[OURS](job)
-        environment = clients.environment(job, job.directory)
-        taken = []
-        for _ in range(number + 1):
-            started = time.perf_counter()
-            subprocess.run(command.command, env=environment, check=True, capture_output=True, timeout=_SECONDS)
-            taken.append(time.perf_counter() - started)
-        return sorted(taken[1:])  # the first one brought it
-    finally:
-        shutil.rmtree(job.directory)
+    command = CLIENTS[OURS](job).command
+    taken = []
+    for _ in range(number + 1):
+        started = time.perf_counter()
+        subprocess.run(command, env=clients.environment(job), check=True, capture_output=True, timeout=_SECONDS)
+        taken.append(time.perf_counter() - started)
+    return sorted(taken[1:])  # the first one brought it
 
 
 def _tree(client: str, directory: Path) -> Path:
