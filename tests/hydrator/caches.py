@@ -38,6 +38,7 @@ def plan_of_size(size: int, source: str) -> Plan:
 
 def lay_out(plan: Plan, staged: Staged) -> None:
     """What the engine does before the first byte: every file in its full size, its blocks taken."""
+    Path(staged.ballast).write_bytes(b"")
     for file in plan.files:
         path = Path(staged.data, file.path)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -304,6 +304,32 @@ def test_a_reboot_ends_stagings_and_leases(root: Path) -> None:
         assert model.holds(plan)
 
 
+def test_trash_of_any_shape_is_deleted_and_nothing_beyond_it(root: Path) -> None:
+    precious = root / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("x")
+    trash = root / "trash"
+    trash.mkdir()
+    (trash / "link").symlink_to(precious)
+    (trash / "file").write_text("x")
+    os.mkfifo(trash / "pipe")
+    opened = os.open(trash, os.O_RDONLY)
+    for _ in range(3000):  # deeper than any path can be long
+        os.mkdir("a" * 200, dir_fd=opened)
+        below = os.open("a" * 200, os.O_RDONLY, dir_fd=opened)
+        os.close(opened)
+        opened = below
+    os.symlink(precious, "link", dir_fd=opened)
+    os.close(opened)
+    (trash / "closed").mkdir()
+    (trash / "closed" / "file").write_text("x")
+    (trash / "closed").chmod(0)
+    with Cache(str(root)) as cache:
+        cache.sweep()
+    assert caches.names(trash) == []
+    assert (precious / "file").exists()
+
+
 def test_readers_see_one_version_or_the_other_while_they_change(root: Path) -> None:
     old(root)
 

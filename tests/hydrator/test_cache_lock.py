@@ -119,27 +119,31 @@ def test_the_lock_lasts_as_long_as_any_process_that_was_forked_under_it(model: M
         assert waits >= 2
 
 
-def test_a_lock_file_that_was_deleted_meanwhile_makes_no_second_owner(model: Model, tmp_path: Path) -> None:
-    def own() -> None:
+def test_a_lock_file_that_was_deleted_and_made_anew_has_one_owner(model: Model, tmp_path: Path) -> None:
+    def own(name: str) -> None:
         with model.lock(lambda _: None):
-            (tmp_path / "locked").touch()
-            until((tmp_path / "go").exists)
+            (tmp_path / f"{name} locked").touch()
+            until((tmp_path / f"{name} go").exists)
 
-    owner = caches.forked(own)
-    until((tmp_path / "locked").exists)
-    waits = 0
+    first = caches.forked(lambda: own("first"))
+    until((tmp_path / "first locked").exists)
+    waits = second = 0
 
     def waiting(_: OwnersProgress | None) -> None:
-        nonlocal waits
+        nonlocal waits, second
         waits += 1
         if waits == 1:
             Path(model.path, "lock").unlink()
-            (tmp_path / "go").touch()
+            second = caches.forked(lambda: own("second"))
+            until((tmp_path / "second locked").exists)
+            (tmp_path / "first go").touch()
+            assert caches.ended(first) == 0
+        elif waits == 3:  # the first lock was had by then, and was not enough
+            (tmp_path / "second go").touch()
 
     with model.lock(waiting):
-        assert Path(model.path, "lock").exists()
-    assert caches.ended(owner) == 0
-    assert waits >= 1
+        assert waits >= 3
+    assert caches.ended(second) == 0
 
 
 def test_what_goes_wrong_under_the_lock_is_nothing_of_the_locks(model: Model) -> None:

@@ -310,31 +310,6 @@ def test_unreadable_directories_are_seen_but_stop_nobody(cache: Cache) -> None:
         assert caught.value.exit_code is Exit.DISK
 
 
-def test_trash_of_any_shape_is_deleted_and_nothing_beyond_it(cache: Cache, tmp_path: Path) -> None:
-    precious = tmp_path / "precious"
-    precious.mkdir()
-    (precious / "file").write_text("x")
-    trash = Path(cache.path, "trash")
-    trash.mkdir()
-    (trash / "link").symlink_to(precious)
-    (trash / "file").write_text("x")
-    os.mkfifo(trash / "pipe")
-    opened = os.open(trash, os.O_RDONLY)
-    for _ in range(3000):  # deeper than any path can be long
-        os.mkdir("a" * 200, dir_fd=opened)
-        below = os.open("a" * 200, os.O_RDONLY, dir_fd=opened)
-        os.close(opened)
-        opened = below
-    os.symlink(precious, "link", dir_fd=opened)
-    os.close(opened)
-    (trash / "closed").mkdir()
-    (trash / "closed" / "file").write_text("x")
-    (trash / "closed").chmod(0)
-    cache.sweep()
-    assert caches.names(trash) == []
-    assert (precious / "file").exists()
-
-
 def test_room_is_what_is_free_less_what_must_stay_free(full: Cache) -> None:
     status = os.statvfs(full.path)
     size, free = status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
@@ -503,6 +478,23 @@ def test_a_disk_that_is_full_when_a_version_is_published_keeps_what_was_fetched(
         assert reserved.resumed
         model.publish(plan, reserved.staged, caches.crc64(files), {})
     assert model.holds(plan)
+
+
+def test_what_was_fetched_stays_when_the_rest_finds_no_room(cache: Cache) -> None:
+    plan = caches.plan_of(weights("c"), C)
+    model = cache.model(caches.directory_of(C))
+
+    def lay_out(_: Plan, staged: Staged) -> None:
+        assert Path(staged.journal).read_text() == "half"
+        raise OSError(28, "No space left on device")
+
+    with model.lock(lambda _: None):
+        staged = caches.reserve(model, plan).staged
+        Path(staged.journal).write_text("half")
+        with pytest.raises(HydrationError, match="No space left") as caught:
+            model.reserve(plan, keep_free=caches.KEEP, max_size=None, lease_seconds=1.0, lay_out=lay_out)
+    assert caught.value.exit_code is Exit.NO_ROOM
+    assert Path(staged.journal).read_text() == "half"
 
 
 def test_a_hit_on_a_full_disk_is_a_hit(full: Cache) -> None:
