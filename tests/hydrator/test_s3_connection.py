@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -261,3 +263,36 @@ def test_no_such_name() -> None:
     with pytest.raises(Unreached, match=r"'no-such-host.invalid' cannot be looked up") as caught:
         Connection(Route(resolve("b-1", settings), settings, {})).exchange(ASK)
     assert "DNS" in caught.value.hint
+
+
+def test_what_follows_a_body_is_no_answer() -> None:
+    """A server that sends more than it announced is not believed in the next answer."""
+    with connected(lambda *_: reply(b"x", content_length="1") + reply(b"forged")) as (connection, script):
+        for _ in range(2):
+            connection.exchange(ASK)
+            assert read(connection) == b"x"
+        assert script.connections == 2
+
+
+def test_connections_spread_over_the_addresses_and_pass_by_dead_ones() -> None:
+    with scripted(lambda *_: reply()) as first, scripted(lambda *_: reply()) as second:
+        settings = Settings("http://127.0.0.1:1")
+        route = Route(resolve("b-1", settings), settings, {})
+        ports = (1, first.port, 2, second.port, 3)
+        known = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+        route._names = (time.monotonic() + 3600, known)
+        for _ in range(40):
+            connection = Connection(route)
+            assert connection.exchange(ASK).status == 200
+            connection.drop()
+    assert first.connections > 0
+    assert second.connections > 0
+    assert first.connections + second.connections == 40
+
+
+def test_what_a_hit_imports() -> None:
+    """These take milliseconds each, and a pod waits for them."""
+    slow = "awscrt _awscrt asyncio http.client email urllib.parse random datetime calendar threading ipaddress"
+    code = f"import sys, webhook.hydrator.s3.source; print(*(set(sys.modules) & set({slow.split()})))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "\n"

@@ -7,7 +7,6 @@ import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
 
 from webhook.hydrator.outcome import Transient
 from webhook.hydrator.s3.answer import MAX_HEAD, Answer, Unparsable, parse_head
@@ -41,7 +40,7 @@ class Connection:
 
         `bodiless`: it is an answer to HEAD. Transient; HydrationError of making the connection.
         """
-        if self._remaining or self._unframed or not self._keep:
+        if self._remaining or self._unframed or not self._keep or self._start < self._end:
             self.drop()
         while True:
             reused = self._socket is not None
@@ -175,7 +174,10 @@ class Connection:
         if lowest != self._lowest:
             source.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, lowest)
             self._lowest = lowest
-        read = cast(Callable[[int, memoryview], int], cast(ssl.SSLSocket, source).read) if self._tls else None
+        read: Callable[[int, memoryview], int] | None = None
+        if self._tls:
+            # TLS hands over 16 KiB at a time; SSLSocket.read around it costs 7% of all that receiving does.
+            read = source._sslobj.read  # type: ignore[attr-defined]  # noqa: SLF001 - as above
         now = time.monotonic()
         deadline = now + self._route.stall_seconds + (want - got) / _SLOWEST
         try:
