@@ -257,6 +257,16 @@ def test_no_credentials(agent: PodIdentityAgent, environ: dict[str, str], words:
     assert hint in caught.value.hint
 
 
+def test_the_environment_of_the_process_itself(agent: PodIdentityAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in agent.environment.items():
+        monkeypatch.setenv(name, value)
+    with closing(Access(os.environ, Settings())) as access:
+        access.begin()
+    assert agent.served == 1
+
+
 def test_a_profile(agent: PodIdentityAgent, tmp_path: Path) -> None:
     file = tmp_path / "credentials"
     file.write_text("[p]\naws_access_key_id=AKIAPROFILE\naws_secret_access_key=s\n")

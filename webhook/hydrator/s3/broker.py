@@ -107,8 +107,9 @@ def _serve(asked: int, answering: int, environ: Mapping[str, str]) -> NoReturn:
         os.closerange(3, low)
         os.closerange(low + 1, high)
         os.closerange(high + 1, _MAX_DESCRIPTORS)
+        given = dict(environ)  # it may be os.environ itself
         os.environ.clear()
-        os.environ.update(environ)
+        os.environ.update(given)
         # awscrt 0.38.1 takes it for the host name of STS, scheme and all; and it is the store's.
         os.environ.pop("AWS_ENDPOINT_URL", None)
         import awscrt.auth  # noqa: PLC0415 - in this process alone, and while the parent looks up names
