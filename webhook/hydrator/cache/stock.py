@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from webhook.hydrator.cache import current, layout, manifest, tree
+from webhook.hydrator.cache import clock, current, layout, manifest, tree
 from webhook.hydrator.staged import Staged
 
 _MOST = 64 * 1024  # bytes of a reservation
@@ -107,7 +107,7 @@ def versions(directory: str, model: int) -> Iterator[Version]:
             try:
                 found = manifest.read(opened)
                 source, size = found.source, found.bytes
-                used = os.stat(layout.MANIFEST, dir_fd=opened).st_mtime_ns
+                used = clock.touched(layout.MANIFEST, opened)
             except (OSError, manifest.InvalidManifest):
                 size = tree.allocated(opened)
         yield Version(directory, name, version, source, size, used, named == name)
