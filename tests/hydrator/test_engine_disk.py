@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from tests.hydrator.engine_place import MIB, Place, content, grow, tree_source
 from tests.hydrator.faulty_source import Faulty
 from webhook.hydrator.engine.layout import lay_out
+from webhook.hydrator.engine.settling import settle
 from webhook.hydrator.engine.transfer import Io
 from webhook.hydrator.outcome import Exit, HydrationError
 from webhook.hydrator.plan import File, Plan
@@ -38,21 +40,32 @@ def mounted(kind: str, at: Path, *options: str) -> Iterator[Path]:
 @pytest.fixture(params=["ext4", "xfs"])
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A small filesystem on a loop device."""
-    make = shutil.which(f"mkfs.{request.param}", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    if make is None:
-        pytest.skip(f"there is no mkfs.{request.param}")
+    if request.param == "ext4":
+        yield from made(tmp_path, DISK, "mkfs.ext4", "-q", "-m", "0")
+    else:
+        yield from made(tmp_path, 320 * MIB, "mkfs.xfs", "-q")  # less, it refuses
+
+
+@pytest.fixture
+def old_disk(tmp_path: Path) -> Iterator[Path]:
+    """A small filesystem without fallocate(2): nothing can be reserved."""
+    yield from made(tmp_path, DISK, "mkfs.ext4", "-q", "-m", "0", "-O", "^extents,^64bit")
+
+
+def made(tmp_path: Path, size: int, program: str, *options: str) -> Iterator[Path]:
+    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if found is None:
+        pytest.skip(f"there is no {program}")
     image = tmp_path / "image"
-    size = DISK if request.param == "ext4" else 320 * MIB  # less, mkfs.xfs refuses
-    with image.open("wb") as made:
-        made.truncate(size)
-    quiet = ["-q", "-m", "0"] if request.param == "ext4" else ["-q"]
-    subprocess.run([make, *quiet, image], check=True, capture_output=True)
+    with image.open("wb") as file:
+        file.truncate(size)
+    subprocess.run([found, *options, image], check=True, capture_output=True)
     yield from mounted(str(image), tmp_path / "disk", "-o", "loop")
 
 
 @pytest.fixture
 def without_direct(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem that refuses O_DIRECT, and fallocate(2) as well."""
+    """A filesystem that refuses O_DIRECT."""
     yield from mounted("ramfs", tmp_path / "ramfs", "-t", "ramfs")
 
 
@@ -106,17 +119,17 @@ def test_small_files_alone_keep_their_room_too(disk: Path, tmp_path: Path) -> No
 
 
 @needs_root
+@pytest.mark.parametrize("io", ["auto", "buffered"])
 def test_a_disk_that_fills_in_the_middle_is_no_room_and_can_be_gone_on_with(
-    disk: Path, tree: Path, tmp_path: Path
+    old_disk: Path, tree: Path, tmp_path: Path, io: Io
 ) -> None:
-    # Through the page cache, reserved blocks are given back before they are written: somebody else may take them.
-    place = Place(disk / "staging")
-    fetched = Faulty(tree_source(tree), tmp_path / "record", on_read=lambda _file, _offset: grab(disk))
+    place = Place(old_disk / "staging")
+    source = Faulty(tree_source(tree), tmp_path / "record", on_read=lambda _file, _offset: grab(old_disk))
     with pytest.raises(HydrationError, match="became full while the model was written") as caught:
-        place.bring(fetched, io="buffered")
+        place.bring(source, io=io)
     assert caught.value.exit_code is Exit.NO_ROOM
-    (disk / "grabbed").unlink()
-    outcome = place.bring(tree_source(tree), io="buffered")
+    (old_disk / "grabbed").unlink()
+    outcome = place.bring(tree_source(tree), io=io)
     assert outcome.fetched + outcome.resumed == sum(SIZES.values())
     assert content(place.data) == content(tree)
 
@@ -127,11 +140,9 @@ def grab(disk: Path) -> None:
         descriptor = os.open(disk / "grabbed", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         return
-    try:
-        found = os.statvfs(disk)
-        os.posix_fallocate(descriptor, 0, found.f_bavail * found.f_frsize)
-    finally:
-        os.close(descriptor)
+    with os.fdopen(descriptor, "wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096) * 64)
 
 
 @needs_root
@@ -199,6 +210,17 @@ def test_directories_that_are_twins_are_refused_where_names_are_folded(tmp_path:
         with pytest.raises(HydrationError, match="'Sub' and 'sub' are one name to the filesystem") as caught:
             lay_out(plan, place.staged)
         assert caught.value.exit_code is Exit.UNSAFE
+
+
+def test_what_cannot_be_made_durable_is_not_believed_by_the_next_run(tmp_path: Path, tree: Path) -> None:
+    place = Place(tmp_path / "staging")
+    source = tree_source(tree)
+    place.bring(source)
+    (place.data / "large").unlink()
+    with pytest.raises(HydrationError, match="cannot write to the cache: No such file") as caught:
+        settle(source.plan(), place.staged)
+    assert caught.value.exit_code is Exit.DISK
+    assert place.bring(source).resumed == 0
 
 
 def test_planted_links_are_not_followed(tmp_path: Path, tree: Path) -> None:

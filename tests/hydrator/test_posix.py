@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.hydrator.engine_place import MIB, Place, content, grow, tree_source
-from webhook.hydrator.engine.sink import buffer
+from webhook.hydrator.engine.buffers import buffers
 from webhook.hydrator.outcome import Exit, HydrationError
 from webhook.hydrator.plan import Filters
 from webhook.hydrator.posix import PosixSource
@@ -263,7 +263,7 @@ def test_any_range_is_read_exactly(still: Path, offset: int, length: int, step: 
     length = min(length, file.size - offset)
     reader = tree_source(still).reader()
     body = reader.open(file, offset, length)
-    memory = buffer(3 * MIB)
+    (memory,) = buffers(1, 3 * MIB)
     got = 0
     while count := body.readinto(memory[got : got + step]):
         got += count

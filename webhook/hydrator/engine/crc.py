@@ -17,9 +17,9 @@ from struct import Struct
 
 from awscrt import checksums
 
+from webhook.hydrator.engine.buffers import ALIGNMENT, buffers
 from webhook.hydrator.engine.crew import Crew
 from webhook.hydrator.engine.parts import MIB, Part, Parts
-from webhook.hydrator.engine.sink import ALIGNMENT, buffer
 from webhook.hydrator.outcome import Exit, HydrationError
 from webhook.hydrator.plan import File, Plan
 
@@ -61,7 +61,7 @@ def crc64_many(paths: Sequence[str]) -> Mapping[str, int]:
     parts = Parts(Plan("", tuple(files)))
     found: dict[int, int | None] = {}
     if sum(file.size for file in files) < _INLINE:
-        memory = buffer(_BUFFER)
+        (memory,) = buffers(1, _BUFFER)
         for number in range(len(parts)):
             found[number] = _crc64_of_part(files, parts[number], memory)
     else:
@@ -102,9 +102,8 @@ def _by_workers(files: list[File], parts: Parts) -> dict[int, int | None]:
 
 
 def _work(files: list[File], parts: Parts, threads: int, results: socket.socket, process: int) -> None:
-    def read(thread: int) -> None:
+    def read(thread: int, memory: memoryview) -> None:
         try:
-            memory = buffer(_BUFFER)
             for number in range(thread, len(parts), threads):
                 crc64 = _crc64_of_part(files, parts[number], memory)
                 results.send(_RESULT.pack(number, crc64 is not None, crc64 or 0))
@@ -112,7 +111,10 @@ def _work(files: list[File], parts: Parts, threads: int, results: socket.socket,
             os._exit(1)
 
     first = process * _THREADS
-    running = [threading.Thread(target=read, args=(first + one,)) for one in range(_THREADS)]
+    running = [
+        threading.Thread(target=read, args=(first + one, memory))
+        for one, memory in enumerate(buffers(_THREADS, _BUFFER))
+    ]
     for thread in running:
         thread.start()
     for thread in running:

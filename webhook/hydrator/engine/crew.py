@@ -9,11 +9,13 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from webhook.hydrator.engine import syscalls
 
+_PATIENCE = 1.0  # seconds that killed processes may take to end
 _QUIET = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -41,14 +43,16 @@ class Crew:
         return None
 
     def close(self) -> None:
-        """Kill those that run, and wait until they are gone."""
+        """Kill those that run, and wait until they are gone: not for ever, for a dead file server keeps them."""
         for child in self._running:
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-        while self._running:
-            with suppress(ChildProcessError):
-                os.waitpid(self._running[-1], 0)
-            self._running.pop()
+        end = time.monotonic() + _PATIENCE
+        while self._running and time.monotonic() < end:
+            self._running = [child for child in self._running if not _is_gone(child)]
+            if self._running:
+                time.sleep(0.0005)
+        self._running = []
 
     def _fork(self, index: int, work: Callable[[int], None]) -> None:
         parent = os.getpid()
@@ -78,6 +82,13 @@ def _live(parent: int, index: int, work: Callable[[int], None]) -> None:
             code = 0
     finally:
         os._exit(code)
+
+
+def _is_gone(child: int) -> bool:
+    try:
+        return os.waitpid(child, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
 
 
 def _ending(status: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from webhook.hydrator.engine import syscalls
 from webhook.hydrator.engine.layout import directories
@@ -16,7 +17,10 @@ _MANY = 256  # fsyncs; beyond, one syncfs(2) costs less, though it waits for oth
 
 
 def settle(plan: Plan, staged: Staged) -> None:
-    """Files become 0444, and files and directories durable. HydrationError DISK or NO_ROOM, where a write failed."""
+    """Files become 0444, and files and directories durable.
+
+    HydrationError DISK or NO_ROOM, where a write failed: the journal is gone then, for it told of bytes that are lost.
+    """
     try:
         tree = Tree(staged.data)
         try:
@@ -24,6 +28,8 @@ def settle(plan: Plan, staged: Staged) -> None:
         finally:
             tree.close()
     except OSError as error:
+        with suppress(OSError):
+            os.unlink(staged.journal)
         raise in_words(error) from error
 
 

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from errno import EINVAL
 from fcntl import F_GETFL, F_SETFL, fcntl
 
 from webhook.hydrator.engine import syscalls
+from webhook.hydrator.engine.buffers import ALIGNMENT
 from webhook.hydrator.engine.tree import Tree
-
-ALIGNMENT = max(4096, mmap.PAGESIZE)
-"""Of memory, offsets and lengths of direct I/O: every logical block size there is divides it."""
-
-
-def buffer(size: int) -> memoryview:
-    """Memory of the kernel's own pages, which is what direct I/O needs."""
-    return memoryview(mmap.mmap(-1, size))
 
 
 class Sink:

@@ -1,4 +1,4 @@
-"""What is left to do, in order, one task at a time; and the room that is set free for it just before."""
+"""What is left to do, in order, one task at a time; and the room of small files, set free just before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from contextlib import suppress
 from webhook.hydrator.engine.layout import rounded
 from webhook.hydrator.engine.messages import Kind, Task
 from webhook.hydrator.engine.parts import MIB, Parts, in_order, is_small
-from webhook.hydrator.engine.tree import Tree
 
 _BATCH = 32  # small files that travel together, at most
 _BATCH_BYTES = 16 * MIB
@@ -23,7 +22,6 @@ class Tasks:
 
     def __init__(self, parts: Parts, done: Collection[int], threads: int, ballast: str) -> None:
         self._parts = parts
-        self._done = done
         order = list(in_order(parts, done, max(1, min(threads, 16))))
         large = sum(not is_small(parts.files[parts[number].file]) for number in order)
         self._large, self.small = order[:large], order[large:]
@@ -31,7 +29,6 @@ class Tasks:
         self._ballast = _Ballast(ballast)
         self._again: deque[Task] = deque()
         self._rest = self._all()
-        self._tree: Tree | None = None
         self._asked = {
             index for index in range(len(parts.files)) if len(parts.of(index)) == 1
         }  # of those the answer that brings them says it
@@ -39,13 +36,6 @@ class Tasks:
 
     def __bool__(self) -> bool:
         return not self._empty
-
-    def releases(self, tree: Tree) -> None:
-        """Give the blocks of each large file back just before its first part is written through the page cache.
-
-        Turning reserved blocks into written ones from there costs several times what writing itself does.
-        """
-        self._tree = tree
 
     def next(self) -> Task | None:
         """The next one; None when there is none now."""
@@ -60,12 +50,8 @@ class Tasks:
         self._ballast.close()
 
     def _all(self) -> Iterator[Task]:
-        begun = {self._parts[number].file for number in self._done}
         for number in self._large:
             file = self._parts[number].file
-            if file not in begun:
-                begun.add(file)
-                self._release(file)
             yield Task(Kind.PART, number)
             if file not in self._asked:
                 self._asked.add(file)
@@ -84,17 +70,6 @@ class Tasks:
         for file in range(len(self._parts.files)):  # whole by the journal, and not judged yet
             if file not in self._asked:
                 yield Task(Kind.ASK, file)
-
-    def _release(self, file: int) -> None:
-        if self._tree is None:
-            return
-        found = self._parts.files[file]
-        descriptor = self._tree.open(found.path)
-        try:
-            os.ftruncate(descriptor, 0)
-            os.ftruncate(descriptor, found.size)
-        finally:
-            os.close(descriptor)
 
 
 class _Ballast:

@@ -125,8 +125,6 @@ class _Run:
         self._verdict = Verdict(parts, done)
         processes, connections = sizing
         self._tasks = Tasks(parts, done, processes * connections, staged.ballast)
-        if io == "buffered":
-            self._tasks.releases(tree)
         stack.callback(self._tasks.close)
         self._results, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         stack.callback(self._results.close)

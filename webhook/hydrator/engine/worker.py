@@ -8,13 +8,14 @@ import threading
 from typing import NamedTuple
 
 from webhook.hydrator.engine import messages
+from webhook.hydrator.engine.buffers import buffers
 from webhook.hydrator.engine.crc import crc64nvme
 from webhook.hydrator.engine.journal import VERIFIED, Journal, Record
 from webhook.hydrator.engine.messages import Kind, Task
 from webhook.hydrator.engine.pacing import Pacer
 from webhook.hydrator.engine.parts import Part, Parts, is_small
 from webhook.hydrator.engine.retry import Retries
-from webhook.hydrator.engine.sink import Sink, buffer
+from webhook.hydrator.engine.sink import Sink
 from webhook.hydrator.engine.tally import Tally
 from webhook.hydrator.engine.tree import Tree
 from webhook.hydrator.engine.verdict import corrupt
@@ -47,20 +48,21 @@ class Job(NamedTuple):
         """Be the worker with this number. Ends when the pipe of tasks does, or by telling why not."""
         os.umask(0o022)
         first = process * self.connections
+        own, *rest = buffers(self.connections, BUFFER)
         others = [
-            threading.Thread(target=_serve, args=(self, number), daemon=True)
-            for number in range(first + 1, first + self.connections)
+            threading.Thread(target=_serve, args=(self, first + number, memory), daemon=True)
+            for number, memory in enumerate(rest, start=1)
         ]
         for thread in others:
             thread.start()
-        _serve(self, first)
+        _serve(self, first, own)
         for thread in others:
             thread.join()
 
 
-def _serve(job: Job, thread: int) -> None:
+def _serve(job: Job, thread: int, memory: memoryview) -> None:
     try:
-        hand = _Hand(job, thread)
+        hand = _Hand(job, thread, memory)
         while (task := messages.next_task(job.tasks)) is not None:
             hand.do(task)
     except BaseException as error:  # noqa: BLE001 whatever it is, the parent tells it
@@ -70,12 +72,12 @@ def _serve(job: Job, thread: int) -> None:
 class _Hand:
     """One thread at work: a connection, a buffer, descriptors of directories."""
 
-    def __init__(self, job: Job, thread: int) -> None:
+    def __init__(self, job: Job, thread: int, memory: memoryview) -> None:
         self._job = job
         self._thread = thread
         self._reader = job.source.reader()
         self._tree = Tree(job.data)
-        self._buffer = buffer(BUFFER)
+        self._buffer = memory
         self._credit = 0  # bytes that the pacer has let us have
         self._filled = 0  # bytes that wait in the buffer
 
