@@ -233,7 +233,7 @@ def test_a_single_object_with_a_hostile_tag(etag: str) -> None:
 
 def test_a_directory_bucket_is_read_in_a_session(store: FaultStore) -> None:
     store.buckets(ZONAL)
-    store.sessions(4.0)
+    store.sessions(3.0)
     with closing(make(store.environment(), f"s3://{ZONAL}/m/")) as source:
         plan = source.plan()
         source.prove(plan)
