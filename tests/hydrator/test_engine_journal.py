@@ -99,7 +99,7 @@ def test_garbage_holds_nothing(garbage: bytes) -> None:
     "other",
     [
         lambda path: read(path, boot="4a1a9d6e-0000-4a53-b6a4-7d0d9f1b8d5e"),
-        lambda path: read(path, plan=PLAN._replace(files=(*PLAN.files[:-1], PLAN.files[-1]._replace(etag="e5")))),
+        lambda path: read(path, plan=Plan(PLAN.source, (*PLAN.files[:-1], PLAN.files[-1]._replace(etag="e5")))),
     ],
     ids=["another-boot", "another-version"],
 )

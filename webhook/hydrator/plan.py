@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import NamedTuple
+from hashlib import sha256
+from typing import Final, NamedTuple
 
 from webhook.hydrator.outcome import Exit, HydrationError
 
@@ -38,24 +38,27 @@ class Filters(NamedTuple):
     prefer_safetensors: bool = False
 
 
-class Plan(NamedTuple):
+class Plan:
     """A version of a model: files in the order of their paths. `source` is the canonical name it was asked for by."""
 
-    source: str
-    files: tuple[File, ...]
+    __slots__ = ("_version", "bytes", "files", "source")
 
-    @property
-    def bytes(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size for file in self.files)
+    def __init__(self, source: str, files: tuple[File, ...]) -> None:
+        self.source: Final = source
+        self.files: Final = files
+        self.bytes: Final = sum([file.size for file in files])
+        self._version = ""
+
+    def __repr__(self) -> str:
+        return f"Plan({self.source!r}, {len(self.files):,} files, {self.bytes:,} bytes)"
 
     @property
     def version(self) -> str:
         """32 hex digits that tell two contents of one source apart: of every path, size and ETag."""
-        digest = hashlib.sha256()
-        for file in self.files:
-            digest.update(f"{file.path}\0{file.size}\0{file.etag}\0".encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()[:32]
+        if not self._version:
+            text = "".join([f"{file.path}\0{file.size}\0{file.etag}\0" for file in self.files])
+            self._version = sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        return self._version
 
 
 def make(source: str, listed: Iterable[File], filters: Filters) -> Plan:
