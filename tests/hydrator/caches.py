@@ -10,7 +10,7 @@ from pathlib import Path
 
 from awscrt import checksums
 
-from webhook.hydrator.cache import Cache, KeepFree, Model, Pod, Reservation, parse_keep_free
+from webhook.hydrator.cache import Cache, Held, KeepFree, Model, Pod, Reservation, parse_keep_free
 from webhook.hydrator.plan import File, Filters, Plan, make
 from webhook.hydrator.staged import Staged
 
@@ -73,10 +73,23 @@ def crc64_many(paths: Iterable[str]) -> dict[str, int]:
 
 
 def reserve(
-    model: Model, plan: Plan, *, keep_free: KeepFree = KEEP, max_size: int | None = None, lease: float = DAY
+    model: Model,
+    plan: Plan,
+    *,
+    keep_free: KeepFree = KEEP,
+    max_size: int | None = None,
+    lease: float = DAY,
+    evicted: list[Held] | None = None,
 ) -> Reservation:
-    """Reserve as the run does."""
-    return model.reserve(plan, keep_free=keep_free, max_size=max_size, lease_seconds=lease, lay_out=lay_out)
+    """Reserve as the run does; the models that had to go are put into `evicted`."""
+    return model.reserve(
+        plan,
+        keep_free=keep_free,
+        max_size=max_size,
+        lease_seconds=lease,
+        lay_out=lay_out,
+        evicted=([] if evicted is None else evicted).append,
+    )
 
 
 def fill(staged: Staged, files: Mapping[str, bytes]) -> None:
@@ -140,3 +153,8 @@ def forked(run: Callable[[], object]) -> int:
 def ended(child: int) -> int:
     """Wait for a process; its exit code, negative for a signal."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def unheard(held: Held) -> None:
+    """For those who need not know what was evicted."""
+    del held

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.hydrator import caches
 from tests.hydrator.caches import POD
-from webhook.hydrator.cache import Cache, KeepFree, Pod, parse_keep_free, removal
+from webhook.hydrator.cache import Cache, Held, KeepFree, Pod, parse_keep_free, removal
 from webhook.hydrator.outcome import Exit, HydrationError
 from webhook.hydrator.plan import Plan
 from webhook.hydrator.staged import Staged
@@ -96,13 +96,12 @@ def test_who_was_evicted_is_told_and_only_models_that_went(cache: Cache) -> None
     wanted = caches.plan_of(weights("c"), C)
     third = cache.model(caches.directory_of(C))
     with third.lock(lambda _: None):
-        reserved = caches.reserve(third, wanted, max_size=3 * MIB + MIB // 2, lease=NOBODY)
-        assert reserved.evicted == []  # an old version of A had to go, but A did not
+        evicted: list[Held] = []
+        reserved = caches.reserve(third, wanted, max_size=3 * MIB + MIB // 2, lease=NOBODY, evicted=evicted)
+        assert evicted == []  # an old version of A had to go, but A did not
         third.discard(reserved.staged)
-        reserved = caches.reserve(third, wanted, max_size=2 * MIB + MIB // 2, lease=NOBODY)
-    assert [(held.source, held.version, held.directory) for held in reserved.evicted] == [
-        (A, plan.version, model.directory)
-    ]
+        caches.reserve(third, wanted, max_size=2 * MIB + MIB // 2, lease=NOBODY, evicted=evicted)
+    assert [(held.source, held.version, held.directory) for held in evicted] == [(A, plan.version, model.directory)]
     assert listed(cache) == {B}
 
 
@@ -371,7 +370,7 @@ plan = caches.plan_of_size(int(size), source)
 with model.lock(lambda _: None):
     try:
         model.reserve(plan, keep_free=caches.KEEP, max_size=None, lease_seconds=0.0,
-                      lay_out=caches.lay_out_thinly if thinly == "True" else caches.lay_out)
+                      lay_out=caches.lay_out_thinly if thinly == "True" else caches.lay_out, evicted=caches.unheard)
         print("reserved", flush=True)
     except Exception as error:
         print(type(error).__name__, error, flush=True)
@@ -409,7 +408,12 @@ def test_a_disk_that_is_full_after_all_leaves_the_cache_as_it_was(full: Cache) -
     model = full.model(caches.directory_of(B))
     with model.lock(lambda _: None):
         staged = model.reserve(
-            plan, keep_free=caches.KEEP, max_size=None, lease_seconds=1.0, lay_out=caches.lay_out_thinly
+            plan,
+            keep_free=caches.KEEP,
+            max_size=None,
+            lease_seconds=1.0,
+            lay_out=caches.lay_out_thinly,
+            evicted=caches.unheard,
         ).staged
         filler = Path(full.path).parent / "filler"
         with filler.open("wb") as out:  # somebody else
@@ -447,6 +451,7 @@ def test_a_filesystem_that_refuses_what_it_has_is_evicted_from_then_believed(cac
                 max_size=None,
                 lease_seconds=60.0,
                 lay_out=lay_out,
+                evicted=caches.unheard,
             )
         assert caches.names(Path(model.path, "staging")) == []
     assert caught.value.exit_code is Exit.NO_ROOM
@@ -492,7 +497,9 @@ def test_what_was_fetched_stays_when_the_rest_finds_no_room(cache: Cache) -> Non
         staged = caches.reserve(model, plan).staged
         Path(staged.journal).write_text("half")
         with pytest.raises(HydrationError, match="No space left") as caught:
-            model.reserve(plan, keep_free=caches.KEEP, max_size=None, lease_seconds=1.0, lay_out=lay_out)
+            model.reserve(
+                plan, keep_free=caches.KEEP, max_size=None, lease_seconds=1.0, lay_out=lay_out, evicted=caches.unheard
+            )
     assert caught.value.exit_code is Exit.NO_ROOM
     assert Path(staged.journal).read_text() == "half"
 

@@ -18,7 +18,7 @@ from webhook.hydrator.source import Source
 from webhook.hydrator.staged import Staged
 
 if TYPE_CHECKING:
-    from webhook.hydrator.cache import OwnersProgress
+    from webhook.hydrator.cache import Held, OwnersProgress
     from webhook.hydrator.engine.sizing import Sizing
     from webhook.hydrator.engine.transfer import Outcome, Progress
 
@@ -91,6 +91,12 @@ def _reserved(task: Task) -> Staged:
     from webhook.hydrator.engine.layout import lay_out  # noqa: PLC0415  # a hit does without the engine
 
     course, setting = task.course, task.setting
+
+    def evicted(held: Held) -> None:
+        course.evicted.append(held)
+        setting.display.clear()
+        setting.voice.say("note", f"{held.source} was evicted, {shown_bytes(held.bytes)}")
+
     task.cache.sweep()
     reservation = task.model.reserve(
         task.plan,
@@ -98,11 +104,8 @@ def _reserved(task: Task) -> Staged:
         max_size=course.wanted.max_size,
         lease_seconds=course.wanted.lease_seconds,
         lay_out=lay_out,
+        evicted=evicted,
     )
-    course.evicted += reservation.evicted
-    for held in reservation.evicted:
-        setting.display.clear()
-        setting.voice.say("note", f"{held.source} was evicted, {shown_bytes(held.bytes)}")
     return reservation.staged
 
 

@@ -12,7 +12,7 @@ from webhook.hydrator.cache.failure import FULL, explained
 from webhook.hydrator.cache.manifest import InvalidManifest, Manifest
 from webhook.hydrator.cache.pod import Pod, boot_id
 from webhook.hydrator.cache.progress import OwnersProgress
-from webhook.hydrator.cache.stock import Reservation
+from webhook.hydrator.cache.stock import Held, Reservation
 from webhook.hydrator.plan import Plan
 from webhook.hydrator.staged import Staged
 
@@ -110,12 +110,16 @@ class Model:
         max_size: int | None,
         lease_seconds: float,
         lay_out: Callable[[Plan, Staged], None],
+        evicted: Callable[[Held], None],
     ) -> Reservation:
-        """Make room for a plan and lay it out; the lock is held. HydrationError NO_ROOM, or what `lay_out` raises."""
+        """Make room for a plan and lay it out; the lock is held. HydrationError NO_ROOM, or what `lay_out` raises.
+
+        `evicted` is told of each model that had to go, also where there is not room enough in the end.
+        """
         from webhook.hydrator.cache import eviction, reservation  # noqa: PLC0415  # a hit does without
 
         place = eviction.Place(self._cache, self.directory, plan.version, self._boot(), lease_seconds)
-        wish = reservation.Wish(plan, keep_free, max_size, lay_out)
+        wish = reservation.Wish(plan, keep_free, max_size, lay_out, evicted)
         staged = layout.staged(self._root, self.directory, plan.version)
         with explained(self.path, "make room"), self._open() as model:
             return reservation.reserve(place, wish, staged, model)

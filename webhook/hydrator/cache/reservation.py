@@ -18,12 +18,17 @@ _FREEING_SECONDS = 2.0
 
 
 class Wish(NamedTuple):
-    """What is to be brought, what must stay free of the disk, and the most bytes that the cache may hold."""
+    """What is to be brought, what must stay free of the disk, and the most bytes that the cache may hold.
+
+    `evicted` is told of each model that had to go, when it has gone. Versions that `current` did not name go without a
+    word: their models did not.
+    """
 
     plan: Plan
     keep_free: room.KeepFree
     max_size: int | None
     lay_out: Callable[[Plan, Staged], None]
+    evicted: Callable[[stock.Held], None]
 
 
 def reserve(place: eviction.Place, wish: Wish, staged: Staged, model: int) -> stock.Reservation:
@@ -34,7 +39,6 @@ def reserve(place: eviction.Place, wish: Wish, staged: Staged, model: int) -> st
     with lock.room(place.cache), tree.made(layout.STAGING, model) as stagings:
         resumed = _adopt(place, stagings)
         removal.empty(place.cache)
-        evicted: list[stock.Held] = []
         found: eviction.Survey | None = None
         refusal: OSError | None = None
         while True:
@@ -42,7 +46,7 @@ def reserve(place: eviction.Place, wish: Wish, staged: Staged, model: int) -> st
             if not short.is_any and refusal is None:
                 refusal = _take(place, wish, short.demand, staged, stagings, resumed=resumed)
                 if refusal is None:
-                    return stock.Reservation(staged, evicted, resumed)
+                    return stock.Reservation(staged, resumed)
                 continue  # others fill the disk, or there is a quota: eviction may still help
             if found is None:
                 found = eviction.survey(place)
@@ -59,7 +63,7 @@ def reserve(place: eviction.Place, wish: Wish, staged: Staged, model: int) -> st
             removal.empty(place.cache)
             _await(place, short.disk.free + _weight(going) // 2)
             if isinstance(going, stock.Version) and going.is_current:
-                evicted.append(going.held)
+                wish.evicted(going.held)
 
 
 def _adopt(place: eviction.Place, stagings: int) -> bool:

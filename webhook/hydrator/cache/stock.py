@@ -24,13 +24,9 @@ class Held(NamedTuple):
 
 
 class Reservation(NamedTuple):
-    """Where to bring a version. `evicted` are the models that had to go; `resumed`: some of it may be there already.
-
-    Versions that `current` did not name go without being told of: their models did not.
-    """
+    """Where to bring a version; `resumed`: some of it may be there already."""
 
     staged: Staged
-    evicted: list[Held]
     resumed: bool
 
 
