@@ -209,7 +209,7 @@ def running(directory: Path) -> Iterator[ObjectStore]:
     with ExitStack() as cleanup:
         # It makes these whatever it is told.
         for port in (filer, s3, *grpc):
-            cleanup.callback(_remove_sockets, port)
+            cleanup.callback(remove_sockets, port)
         cleanup.callback(server.stop, grace=0)
         server.start()
         store = ObjectStore(f"http://127.0.0.1:{s3}", f"https://127.0.0.1:{https}", ca, f"127.0.0.1:{master}")
@@ -251,7 +251,8 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _remove_sockets(port: int) -> None:
+def remove_sockets(port: int) -> None:
+    """Remove what the server leaves behind for one of its ports."""
     for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
         path.unlink(missing_ok=True)
 

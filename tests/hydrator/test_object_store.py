@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from urllib.parse import quote
 import pytest
 from awscrt.checksums import crc64nvme
 
-from tests.object_store import PART_BYTES, ObjectStore, Refused
+from tests.object_store import PART_BYTES, ObjectStore, Refused, remove_sockets
 
 ROOT = Path(__file__).parents[2]
 BODY = os.urandom(PART_BYTES + 12345)
@@ -57,11 +58,15 @@ def test_no_server_is_left_when_the_tests_are_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.object_store", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT, process_group=0) as parent:
         assert eventually(lambda: bool(servers(tmp_path)))
+        ports = re.findall(r"\.(?:port|grpc)=(\d+)", *servers(tmp_path))
         parent.send_signal(signal.SIGKILL)
     assert eventually(lambda: not servers(tmp_path))
+    for port in ports:
+        remove_sockets(int(port))
 
 
 def servers(directory: Path) -> list[str]:
+    """Command lines of the servers that keep their data there."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -70,7 +75,7 @@ def servers(directory: Path) -> list[str]:
         except OSError:
             continue
         if f"-dir={directory}" in line and not ended:
-            found.append(process.name)
+            found.append(line)
     return found
 
 

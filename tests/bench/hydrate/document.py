@@ -39,7 +39,7 @@ def section(made: report.Report, today: str) -> str:
         lines += [f"| {' | '.join(_text(value) for value in row.values())} |" for row in table.rows]
         parts += [f"{table.title[0].upper()}{table.title[1:]}:", "\n".join(lines)]
     if made.verdicts:
-        parts.append("\n".join(f"- {verdict}" for verdict in made.verdicts))
+        parts.append("\n".join(f"- {' '.join(str(verdict).split())}" for verdict in made.verdicts))
     return "\n\n".join(parts) + "\n"
 
 
