@@ -58,7 +58,7 @@ def test_no_server_is_left_when_the_tests_are_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.object_store", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT, process_group=0) as parent:
         assert eventually(lambda: bool(servers(tmp_path)))
-        ports = re.findall(r"\.(?:port|grpc)=(\d+)", *servers(tmp_path))
+        ports = re.findall(r"\.(?:port|grpc)=(\d+)", " ".join(servers(tmp_path)))
         parent.send_signal(signal.SIGKILL)
     assert eventually(lambda: not servers(tmp_path))
     for port in ports:
