@@ -149,6 +149,8 @@ def test_a_signal_to_the_parent_ends_it_all_at_once_and_resumably(tree: Path, tm
     wait_for(lambda: size_of(place) > 48 + 24)
     for worker in children(child):
         os.kill(worker, signal.SIGTERM)  # as to a whole process group: workers leave it to the parent
+    before = size_of(place)
+    wait_for(lambda: size_of(place) > before + 24)
     os.kill(child, signal.SIGTERM)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0

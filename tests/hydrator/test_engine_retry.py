@@ -162,6 +162,7 @@ class TestChecksums:
         outcome = place.bring(again)
         assert content(place.data) == content(tree)
         assert outcome.verified == sum(SIZES.values())
+        assert outcome.resumed <= sum(SIZES.values()) - SIZES[path]
         assert sum(one.length for one in again.opened() if one.path == path) == SIZES[path]
 
     def test_a_resumed_file_is_compared_as_well(self, tree: Path, place: Place, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ BLOCK = 4096
 def lay_out(plan: Plan, staged: Staged) -> None:
     """Make directories and large files with their blocks, and a ballast as large as the small files still missing.
 
+    Where the filesystem has no fallocate(2) nothing is reserved, and no ballast tells so; see `is_reserved`.
     Idempotent, and safe to be cut off. OSError ENOSPC: remove `staged`, all of it. HydrationError UNSAFE where this
     filesystem takes two paths of the plan for one.
     """
@@ -35,6 +36,11 @@ def lay_out(plan: Plan, staged: Staged) -> None:
             tree.close()
     finally:
         os.umask(before)
+
+
+def is_reserved(staged: Staged) -> bool:
+    """Whether what was laid out has its room: then a write that was taken will find its block."""
+    return os.path.exists(staged.ballast)
 
 
 def rounded(size: int) -> int:
@@ -81,16 +87,16 @@ def _lay_out(plan: Plan, staged: Staged, tree: Tree, *, fresh: bool) -> None:
                 os.ftruncate(descriptor, file.size)
         finally:
             os.close(descriptor)
-    if allocates:
-        _lay_ballast(staged.ballast, missing)
+    if not allocates or not _lay_ballast(staged.ballast, missing):
+        with suppress(FileNotFoundError):
+            os.unlink(staged.ballast)
 
 
-def _lay_ballast(path: str, size: int) -> None:
+def _lay_ballast(path: str, size: int) -> bool:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         os.ftruncate(descriptor, size)
-        if size:
-            syscalls.fallocate(descriptor, size)
+        return syscalls.fallocate(descriptor, max(size, 1))
     finally:
         os.close(descriptor)
 

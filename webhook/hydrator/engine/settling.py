@@ -13,7 +13,7 @@ from webhook.hydrator.engine.tree import Tree
 from webhook.hydrator.plan import Plan
 from webhook.hydrator.staged import Staged
 
-_MANY = 256  # fsyncs; beyond, one syncfs(2) costs less, though it waits for other people's writes too
+_MANY = 256  # files; for more, one syncfs(2) costs less, though it waits for other people's writes too
 
 
 def settle(plan: Plan, staged: Staged) -> None:
@@ -35,19 +35,20 @@ def settle(plan: Plan, staged: Staged) -> None:
 
 def _settle(plan: Plan, tree: Tree) -> None:
     many = len(plan.files) > _MANY
+    if many:
+        syscalls.syncfs(tree.directory(""))
     for file in plan.files:
-        if many and is_small(file):
-            continue  # 0444 since it was made
         parent, _, name = file.path.rpartition("/")
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=tree.directory(parent))
         try:
-            os.fchmod(descriptor, 0o444)
-            if not many:
+            if not is_small(file):
+                os.fchmod(descriptor, 0o444)  # the small ones were made so
+                os.fsync(descriptor)
+            elif many:
+                syscalls.check_written(descriptor)
+            else:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-    if many:
-        syscalls.syncfs(tree.directory(""))
-        return
     for path in ("", *directories(plan.files)):
         os.fsync(tree.directory(path))

@@ -50,10 +50,18 @@ class Sink:
         while done < len(view):
             done += os.pwrite(self._descriptor, view[done:], offset + done)
 
-    def done(self, offset: int, length: int) -> None:
-        """A part is written: what lies in the page cache may go to the disk, before too much of it waits there."""
+    def begin_writing_out(self, offset: int, length: int) -> None:
+        """What lies in the page cache may go to the disk, before too much of it waits there."""
         if not self._direct:
             syscalls.start_writing(self._descriptor, offset, length)
+
+    def write_out(self) -> None:
+        """Wait until it is on the disk, or until that fails.
+
+        Without room reserved, a filesystem may take bytes that it finds no block for later, and lose them in silence:
+        ext4 without extents does, network filesystems do.
+        """
+        os.fdatasync(self._descriptor)
 
     def close(self) -> None:
         """Close the file."""

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import ctypes
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
+_SYNC_FILE_RANGE_WAIT_BEFORE = 1  # linux/fs.h
+_SYNC_FILE_RANGE_WRITE = 2
 
 
 def fallocate(descriptor: int, size: int) -> bool:
@@ -37,8 +38,16 @@ def start_writing(descriptor: int, offset: int, length: int) -> None:
         return
 
 
+def check_written(descriptor: int) -> None:
+    """Wait for what is being written of the file; OSError, where writing any of it failed and nobody was told yet."""
+    _call("sync_file_range", descriptor, 0, 0, _SYNC_FILE_RANGE_WAIT_BEFORE)
+
+
 def syncfs(descriptor: int) -> None:
-    """Write out everything of the filesystem that the descriptor lies on. OSError, where a write failed."""
+    """Write out everything of the filesystem that the descriptor lies on.
+
+    OSError, where a write failed and no other process that did the same was told first.
+    """
     _call("syncfs", descriptor)
 
 

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 from webhook.hydrator.engine import messages
 from webhook.hydrator.engine.crew import Crew
 from webhook.hydrator.engine.journal import Journal, Record
+from webhook.hydrator.engine.layout import is_reserved
 from webhook.hydrator.engine.pacing import Pacer
 from webhook.hydrator.engine.parts import Parts, is_small
 from webhook.hydrator.engine.retry import ATTEMPTS
@@ -144,9 +145,11 @@ class _Run:
             data=staged.data,
             journal=self._journal,
             direct=direct,
+            reserved=is_reserved(staged),
             attempts=attempts,
             connections=connections,
             tasks=self._reading,
+            tasks_end=self._writing,
             results=theirs,
             tally=self._tally,
             pacer=self._pacer,

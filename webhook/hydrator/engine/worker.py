@@ -37,9 +37,12 @@ class Job(NamedTuple):
     data: str
     journal: Journal
     direct: bool
+    reserved: bool
     attempts: int
     connections: int
     tasks: int
+    tasks_end: int
+    """The end that the parent writes to. A worker closes it, to see the pipe end should the parent."""
     results: socket.socket
     tally: Tally
     pacer: Pacer | None
@@ -47,6 +50,7 @@ class Job(NamedTuple):
     def work(self, process: int) -> None:
         """Be the worker with this number. Ends when the pipe of tasks does, or by telling why not."""
         os.umask(0o022)
+        os.close(self.tasks_end)
         first = process * self.connections
         own, *rest = buffers(self.connections, BUFFER)
         others = [
@@ -120,8 +124,10 @@ class _Hand:
                 crc64, stated = self._fetch(file, part, sink)
                 if stated not in {None, crc64}:
                     raise corrupt(file, crc64, stated or 0)
-            if not is_small(file):
-                sink.done(part.offset, part.length)
+            if not self._job.reserved:
+                sink.write_out()
+            elif not is_small(file):
+                sink.begin_writing_out(part.offset, part.length)
         finally:
             sink.close()
         return Record(number, part.length, crc64, 0 if stated is None else VERIFIED)
