@@ -20,8 +20,7 @@ MIB = 1 << 20
 BOOT = "0b9d3f1c-5f0e-4a53-b6a4-7d0d9f1b8d5e"
 TWO_BY_THREE = Sizing(2, 3)
 MIXED = {
-    "model-1.safetensors": 21 * MIB + 4097,
-    "model-2.safetensors": 16 * MIB,
+    "model-1.safetensors": 17 * MIB + 4097,
     "exact.bin": 8 * MIB,
     "odd.bin": 8 * MIB + 1,
     "deep/er/tokenizer.json": 123_457,

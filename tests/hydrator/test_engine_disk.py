@@ -21,7 +21,7 @@ from webhook.hydrator.outcome import Exit, HydrationError
 from webhook.hydrator.plan import File, Plan
 
 DISK = 64 * MIB
-SIZES = {"large": 20 * MIB + 1, "medium": 9 * MIB, **{f"small/{index:03}": 20_000 + index for index in range(500)}}
+SIZES = {"large": 12 * MIB + 1, "medium": 8 * MIB, **{f"small/{index:03}": 20_000 + index for index in range(500)}}
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting filesystems takes root")
 
