@@ -1,4 +1,4 @@
-"""A real source that goes wrong on purpose: it wraps another one, and its faults are counted across forked processes."""
+"""A real source that goes wrong on purpose: it wraps another one; its faults are counted across forked processes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ class Faulty:
     def opened(self) -> list[Opened]:
         """What was asked for so far."""
         lines = self.record.read_text().splitlines() if self.record.exists() else []
-        return [Opened(path, int(offset), int(length)) for offset, length, path in (line.split(" ", 2) for line in lines)]
+        told = [line.split(" ", 2) for line in lines]
+        return [Opened(path, int(offset), int(length)) for offset, length, path in told]
 
     def plan(self) -> Plan:
         return self.source.plan()
