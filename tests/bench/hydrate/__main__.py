@@ -7,7 +7,9 @@ and seconds include sync(2); CPU is of the client and all its processes, the ser
 from __future__ import annotations
 
 import random
+import shlex
 import shutil
+import ssl
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
@@ -50,8 +52,9 @@ Results = dict[str, list[Run]]
 class Bench:
     """Downloads from one server into one directory, which is removed by whoever made it."""
 
-    def __init__(self, served: Served, place: Path, names: list[str]) -> None:
+    def __init__(self, served: Served, place: Path, names: list[str], warmpod: list[str]) -> None:
         self._served = served
+        self._warmpod = warmpod
         self._place = place
         self._names = names
         self._numbers = count(1)
@@ -60,7 +63,8 @@ class Bench:
         """A download into a directory of its own."""
         files = sum(1 for path in (self._served.root / storage.BUCKET / prefix).rglob("*") if path.is_file())
         target = self._place / f"target-{next(self._numbers)}"
-        return Job(self._served.urls[port], self._served.authority, prefix, target, connections, files)
+        job = Job(self._served.urls[port], self._served.authority, prefix, target, connections, files)
+        return job._replace(warmpod=tuple(self._warmpod)) if self._warmpod else job
 
     def warm(self) -> None:
         """Let every client run once, which leaves its program in the page cache and Python's compiled."""
@@ -149,6 +153,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="--repeats=1 --scale=0.25, two to three minutes")
     parser.add_argument("--scenario", action="append", choices=[*(each.name for each in SCENARIOS), "hit"])
     parser.add_argument("--client", action="append", choices=installed())
+    parser.add_argument("--warmpod", default="", help="what starts ours, such as that of a Python with another OpenSSL")
     parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()), help="on the disk to write to")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
     asked = parser.parse_args()
@@ -159,7 +164,7 @@ def main() -> None:
     place = Path(tempfile.mkdtemp(prefix="warmpod-bench-", dir=asked.directory))
     try:
         with storage.serving(place, scale) as served:
-            bench = Bench(served, place, names)
+            bench = Bench(served, place, names, shlex.split(asked.warmpod))
             bench.warm()
             results = bench.measure(scenarios, repeats)
             taken = {}
@@ -183,7 +188,8 @@ def main() -> None:
         tables.append(report.Table(f"hits: start to end of the process, {HIT_RUNS} runs, 20 files", rows))
         median = max(statistics.median(each) for each in taken.values()) * 1e3
         judged.append(report.Verdict("a hit, at the median", median, 150.0, "ms"))
-    notes = {"written to": where, "repeats": repeats, "scale": scale}
+    ssl_of_ours = "an OpenSSL that --warmpod chose" if asked.warmpod else ssl.OPENSSL_VERSION.rsplit(" ", 3)[0]
+    notes = {"warmpod with": ssl_of_ours, "written to": where, "repeats": repeats, "scale": scale}
     made = report.Report("hydrate", tables, judged, notes)
     report.show(made, asked.output)
     if asked.write:

@@ -19,7 +19,10 @@ _BIN = Path(sys.executable).parent
 
 
 class Job(NamedTuple):
-    """One download. `connections` 0: as many as the client likes; `files` is how many there are."""
+    """One download. `connections` 0: as many as the client likes; `files` is how many there are.
+
+    `warmpod` starts ours.
+    """
 
     url: str
     authority: Path
@@ -27,6 +30,7 @@ class Job(NamedTuple):
     directory: Path
     connections: int
     files: int
+    warmpod: tuple[str, ...] = (str(_BIN / "warmpod"),)
 
 
 class Command(NamedTuple):
@@ -58,7 +62,7 @@ def environment(job: Job) -> dict[str, str]:
 
 def warmpod(job: Job) -> Command:
     """Ours. Where nobody says how many connections it decides by itself, as in a pod."""
-    command = [str(_BIN / "warmpod"), "hydrate", f"s3://{BUCKET}/{job.prefix}/", "--cache", str(job.directory)]
+    command = [*job.warmpod, "hydrate", f"s3://{BUCKET}/{job.prefix}/", "--cache", str(job.directory)]
     command += ["--endpoint-url", job.url, "--keep-free", "0", "--progress", "none"]
     if job.connections:
         processes = -(-job.connections // 10)
