@@ -80,11 +80,17 @@ def test_trying_ends(store: FaultStore) -> None:
     assert len(store.requests) == 3
 
 
-def test_retry_after_is_kept(store: FaultStore) -> None:
+def test_retry_after_is_kept_and_people_are_told(store: FaultStore) -> None:
     store.fault("answer", "LIST", headers=(("Retry-After", "1"),))
     before = time.monotonic()
-    planned(store)
+    notes: list[str] = []
+    environ = store.environment()
+    with closing(S3Source("s3://models/m/", Filters(), settings_from(environ), environ, notes.append)) as source:
+        source.plan()
     assert time.monotonic() - before >= 1.0
+    assert len(notes) == 1
+    assert "503 SlowDown" in notes[0]
+    assert "trying again in 1 s (attempt 2 of 10)" in notes[0]
 
 
 def test_who_may_not_list_may_still_read_an_object(store: FaultStore) -> None:

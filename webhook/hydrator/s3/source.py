@@ -23,6 +23,7 @@ from webhook.hydrator.s3.settings import Settings
 _T = TypeVar("_T")
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 20.0
+_NOTICED = 1.0  # of a longer pause people are told: who waits for a pod looks at its log
 _HOPELESS_TRIES = 4
 _SESSION_SECONDS = 3.0  # as in access
 
@@ -211,7 +212,11 @@ class S3Source:
                     tried = f" ({tries} attempts)" if tries > 1 else ""
                     raise HydrationError(Exit.UNREACHABLE, error.message + tried, hint) from None
                 longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(tries, 20))
-                time.sleep(max(error.delay, longest * int.from_bytes(os.urandom(4), "big") / 2**32))
+                pause = max(error.delay, longest * int.from_bytes(os.urandom(4), "big") / 2**32)
+                if pause >= _NOTICED:
+                    turn = f"attempt {tries + 1} of {self._settings.attempts}"
+                    self._note(f"{error.message}; trying again in {pause:.0f} s ({turn})")
+                time.sleep(pause)
 
     def _move(self, region: str) -> bool:
         """Go where the bucket is, unless somebody named an endpoint or it is another partition."""
