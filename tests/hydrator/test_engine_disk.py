@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
@@ -21,6 +23,8 @@ from webhook.hydrator.outcome import Exit, HydrationError
 from webhook.hydrator.plan import File, Plan
 
 DISK = 64 * MIB
+# What `mkfs.xfs` makes of 300 MiB, the least it takes: the filesystem of most GPU nodes' NVMe, whose tools few have.
+EMPTY_XFS = Path(__file__).parent / "empty.xfs.xz"
 SIZES = {"large": 12 * MIB + 1, "medium": 8 * MIB, **{f"small/{index:03}": 20_000 + index for index in range(500)}}
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting filesystems takes root")
@@ -43,7 +47,15 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     if request.param == "ext4":
         yield from made(tmp_path, DISK, "mkfs.ext4", "-q", "-m", "0")
     else:
-        yield from made(tmp_path, 320 * MIB, "mkfs.xfs", "-q")  # less, it refuses
+        image = tmp_path / "image"
+        with lzma.open(EMPTY_XFS) as packed, image.open("wb") as file:
+            while block := packed.read(MIB):
+                if block.count(0) == len(block):
+                    file.seek(len(block), os.SEEK_CUR)
+                else:
+                    file.write(block)
+            file.truncate()
+        yield from mounted(str(image), tmp_path / "disk", "-o", "loop,nouuid")
 
 
 @pytest.fixture
@@ -81,6 +93,13 @@ def fill(disk: Path, leaving: int) -> None:
         os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - leaving)
 
 
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 @needs_root
 def test_what_was_laid_out_keeps_its_room_whoever_fills_the_disk(disk: Path, tree: Path) -> None:
     place = Place(disk / "staging")
@@ -103,7 +122,7 @@ def test_what_does_not_fit_is_told_before_the_first_byte(disk: Path, tree: Path)
     assert caught.value.errno == ENOSPC
     shutil.rmtree(place.root)
     place.root.mkdir()
-    assert os.statvfs(disk).f_bavail >= before - 16
+    until(lambda: os.statvfs(disk).f_bavail >= before - 16)  # XFS frees a little later
 
 
 @needs_root
