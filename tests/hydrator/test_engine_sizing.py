@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.hydrator.engine_place import MIB
 from webhook.hydrator.engine import cgroup
 from webhook.hydrator.engine.parts import PART, SHORT_FILE, SHORT_PART, SMALL, Parts, in_order
-from webhook.hydrator.engine.sizing import Sizing, size
+from webhook.hydrator.engine.sizing import Sizing, fits_page_cache, size
 from webhook.hydrator.plan import File, Plan
 
 GIB = 1 << 30
@@ -196,3 +196,11 @@ def test_memory_of_a_container(tmp_path: Path, files: dict[str, str], memory: in
 def test_this_machine_answers() -> None:
     assert 0 < cgroup.cpus() <= len(os.sched_getaffinity(0))
     assert (cgroup.memory() or 0) > MIB
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "memory", "fits"),
+    [(GIB, 2 * GIB, True), (GIB + 1, 2 * GIB, False), (GIB, None, True), (0, 0, True), (1, 0, False)],
+)
+def test_what_stays_in_memory_leaves_half_of_it_free(bytes_: int, memory: int | None, fits: bool) -> None:
+    assert fits_page_cache(bytes_, memory) is fits

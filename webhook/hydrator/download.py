@@ -20,7 +20,7 @@ from webhook.hydrator.staged import Staged
 if TYPE_CHECKING:
     from webhook.hydrator.cache import Held, OwnersProgress
     from webhook.hydrator.engine.sizing import Sizing
-    from webhook.hydrator.engine.transfer import Outcome, Progress
+    from webhook.hydrator.engine.transfer import Io, Outcome, Progress
 
 _TELL_APART = 1.0  # seconds between what the writer tells those who wait
 _SILENT = 10.0  # seconds after which its silence is told
@@ -133,7 +133,7 @@ def _transfer(task: Task, staged: Staged) -> Outcome:
         staged,
         boot_id=boot_id(),
         sizing=_sizing(task),
-        io="buffered" if course.wanted.page_cache and effort.io == "auto" else effort.io,
+        io=_io(task),
         progress=progress,
         max_rate=effort.max_rate,
     )
@@ -155,6 +155,22 @@ def _sizing(task: Task) -> Sizing:
         bandwidth=effort.bandwidth, cpus=cgroup.cpus(), memory=cgroup.memory(), files=len(plan.files), bytes=plan.bytes
     )
     return Sizing(effort.processes or found.processes, effort.connections or found.connections)
+
+
+def _io(task: Task) -> Io:
+    """As it was asked for. A model that is to stay in memory goes through the page cache if it fits there."""
+    from webhook.hydrator.engine import cgroup  # noqa: PLC0415  # a hit does without the engine
+    from webhook.hydrator.engine.sizing import fits_page_cache  # noqa: PLC0415  # likewise
+
+    asked = task.setting.effort.io
+    if asked != "auto" or not task.course.wanted.page_cache:
+        return asked
+    memory = cgroup.memory()
+    if fits_page_cache(task.plan.bytes, memory):
+        return "buffered"
+    free = shown_bytes(memory or 0)
+    task.setting.voice.say("note", f"{task.plan.source} is not kept in memory: half of the {free} free is too little")
+    return asked
 
 
 def _facts(course: Course) -> dict[str, object]:

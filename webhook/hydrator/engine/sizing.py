@@ -40,3 +40,8 @@ def size(*, bandwidth: float | None, cpus: float, memory: int | None, files: int
         connections = max(1, min(connections, (room - _PROCESS_BYTES) // _CONNECTION_BYTES))
         processes = max(1, min(processes, room // (_PROCESS_BYTES + connections * _CONNECTION_BYTES)))
     return Sizing(processes, connections)
+
+
+def fits_page_cache(bytes: int, memory: int | None) -> bool:  # noqa: A002  # as in `size`
+    """Whether so many bytes can stay in memory beside what runs there: in half of what is free; None: nobody knows."""
+    return memory is None or bytes <= memory // 2
