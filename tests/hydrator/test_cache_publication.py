@@ -20,7 +20,7 @@ from webhook.hydrator.outcome import Exit, HydrationError
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Iterator[Cache]:
-    with Cache(str(tmp_path / "deep" / "cache")) as opened:
+    with Cache(str(tmp_path / "cache")) as opened:
         yield opened
 
 
@@ -342,6 +342,10 @@ def test_a_cache_is_opened_or_explains_itself(tmp_path: Path) -> None:
             Cache(str(tmp_path / name))
         assert caught.value.exit_code is Exit.DISK
         assert "remove it" in caught.value.hint
+    with pytest.raises(HydrationError, match="No such file") as caught:
+        Cache(str(tmp_path / "mount" / "cache"))  # of a disk that was not mounted: not to be made on another
+    assert f"{str(tmp_path / 'mount')!r} is not there: mount the disk first" in caught.value.hint
+    assert not (tmp_path / "mount").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes another user")

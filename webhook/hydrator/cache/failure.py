@@ -38,6 +38,8 @@ def _hint(path: str, error: OSError) -> str:
         return "the filesystem is mounted read-only: mount the cache's volume writable, and look for disk errors"
     if error.errno in {errno.EACCES, errno.EPERM}:
         return f"{_owner(path)}, and this process is user {os.geteuid()}: run as the owner, or change the owner"
+    if error.errno == errno.ENOENT and not os.path.isdir(os.path.dirname(path)):
+        return f"{os.path.dirname(path)!r} is not there: mount the disk first, or make the directory if it is meant"
     if error.errno == errno.EIO:
         return "the disk fails: look at the node's kernel log, and take the node out of service"
     if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.EISDIR, errno.EEXIST}:

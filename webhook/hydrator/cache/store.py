@@ -22,7 +22,9 @@ class Cache:
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path)
         with explained(self.path, "open a cache"):
-            os.makedirs(self.path, mode=tree.OPEN_MODE, exist_ok=True)
+            # Not its parents: where they are missing the disk is not mounted, and another one would be filled.
+            with suppress(FileExistsError):
+                os.mkdir(self.path, tree.OPEN_MODE)
             self._opened = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 with tree.file(layout.ROOM_LOCK, self._opened, os.O_RDWR | os.O_CREAT, 0o644):
