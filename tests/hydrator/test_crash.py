@@ -18,13 +18,14 @@ from webhook.hydrator.request import directory_of
 
 MIB = 1 << 20
 KILLS = 50
-NOISE = os.urandom(24 * MIB)
+NOISE = os.urandom(17 * MIB)
 FILES = {
-    "model-1.safetensors": NOISE + NOISE[::-1],
-    "model-2.safetensors": NOISE[7 : 20 * MIB],
+    "model-1.safetensors": NOISE,
     "empty": b"",
-    **{f"tokens/{index:02}.json": NOISE[index : index * 997 + 1] for index in range(40)},
+    **{f"model-2/{index:02}.safetensors": NOISE[index : 500_000 + index * 997] for index in range(24)},
+    **{f"tokens/{index:02}.json": NOISE[index : index * 97 + 1] for index in range(40)},
 }
+SLOW = "--max-rate=120MB/s"  # else there is hardly a moment between the first byte and the last
 TOTAL = sum(len(body) for body in FILES.values())
 
 
@@ -71,13 +72,13 @@ def test_fifty_kills_at_random_moments_never_show_half_a_model(
     directory = directory_of(source)
     argument = node.model(source, directory=directory)
     begun = time.monotonic()
-    assert node.run(argument, env=environment).code == 0
+    assert node.run(argument, SLOW, env=environment).code == 0
     whole = time.monotonic() - begun
     kills, resumed, steps = 0, 0, set()
     while kills < KILLS:
         shutil.rmtree(node.cache)
         for _ in range(dice.randint(2, 10)):
-            process = node.start(argument, env=environment)
+            process = node.start(argument, SLOW, env=environment)
             kills += killed(process, dice.uniform(0, whole), dice.choice(["all", "main"]))
             steps.add(in_cache(node))
             assert seen(node, directory) in (None, FILES)

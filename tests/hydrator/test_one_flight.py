@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 from tests.fault_store import FaultStore
@@ -53,27 +52,3 @@ def test_eight_pods_at_once_bring_a_model_once(tmp_path: Path, fault_store: Faul
     assert len(fault_store.asked("LIST")) == PODS, "each pod shows its own right to the source"
     assert Node(tmp_path).tree(directory_of(SOURCE)) == FILES
     assert len(list((tmp_path / "cache" / directory_of(SOURCE) / "leases").iterdir())) == PODS
-
-
-def test_the_next_pod_takes_over_from_one_that_was_killed(tmp_path: Path, fault_store: FaultStore) -> None:
-    for name, body in FILES.items():
-        fault_store.put(f"llama/{name}", body)
-    first, second, *_ = pods(tmp_path)
-    environment = fault_store.environment()
-    owner = first.start(first.model(SOURCE), "--max-rate=24MB/s", "--processes=2", "--connections=1", env=environment)
-    staging = tmp_path / "cache" / directory_of(SOURCE) / "staging"
-    end = time.monotonic() + 30
-    while not any(path.stat().st_size > 100 for path in staging.glob("*/journal")):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    waiter = second.start(second.model(SOURCE), env={**environment, "HOSTNAME": "pod-b"})
-    assert waiter.stderr is not None
-    assert "waiting for pod pod-a" in waiter.stderr.readline()
-    owner.kill()
-    owner.communicate(timeout=30)
-    ended = second.ended(waiter)
-    assert ended.code == 0, ended.stderr
-    assert ended.report.result == "downloaded"
-    assert ended.message["resumed_bytes"] > 0
-    assert ended.message["resumed_bytes"] + ended.message["fetched_bytes"] == sum(map(len, FILES.values()))
-    assert second.tree(directory_of(SOURCE)) == FILES

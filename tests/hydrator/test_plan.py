@@ -130,7 +130,11 @@ def test_a_version_tells_contents_apart_and_nothing_else(listed: list[File]) -> 
     assert plan.version == make("s3://elsewhere/", reversed(unique), Filters()).version
     first = plan.files[0]
     for changed in (first._replace(size=first.size + 1), first._replace(etag="w"), first._replace(path="g")):
-        assert Plan(SOURCE, (changed, *plan.files[1:])).version != plan.version
+        other = Plan(SOURCE, (changed, *plan.files[1:]))
+        assert other.version != plan.version
+        assert other != plan
+        assert Plan(SOURCE, plan.files) == plan
+        assert hash(Plan(SOURCE, plan.files)) == hash(plan)
 
 
 def test_a_plan_can_be_written_to_a_real_directory(tmp_path: Path) -> None:

@@ -52,6 +52,12 @@ class Plan:
     def __repr__(self) -> str:
         return f"Plan({self.source!r}, {len(self.files):,} files, {self.bytes:,} bytes)"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and (self.source, self.files) == (other.source, other.files)
+
+    def __hash__(self) -> int:
+        return hash((self.source, self.version))
+
     @property
     def version(self) -> str:
         """32 hex digits that tell two contents of one source apart: of every path, size and ETag."""
