@@ -13,6 +13,7 @@ import pytest
 
 from tests.hydrator import caches
 from tests.hydrator.caches import SMALL
+from tests.hydrator.waiting import until
 from webhook.hydrator.cache import Cache, Model, OwnersProgress, Pod, boot_id, pod, this_pod
 from webhook.hydrator.outcome import Exit, HydrationError
 
@@ -26,11 +27,6 @@ def cache(tmp_path: Path) -> Iterator[Cache]:
 @pytest.fixture
 def model(cache: Cache) -> Model:
     return cache.model("0123456789abcdef")
-
-
-def until(holds: Callable[[], object]) -> None:
-    while not holds():
-        time.sleep(0.01)
 
 
 def test_of_many_only_one_brings_it(cache: Cache, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import pytest
 
 from tests.fault_store import FaultStore
 from tests.hydrator.hydrate_process import COMMAND, ROOT, Node
+from tests.hydrator.waiting import until
 from tests.object_store import ObjectStore
 from webhook.hydrator.request import directory_of
 
@@ -32,13 +32,6 @@ SLOW = ("--max-rate=8MB/s", "--processes=1", "--connections=2")
 @pytest.fixture
 def node(tmp_path: Path) -> Node:
     return Node(tmp_path)
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def read_until(process: subprocess.Popen[str], pattern: str) -> str:

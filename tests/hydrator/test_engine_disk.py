@@ -6,8 +6,7 @@ import lzma
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from tests.hydrator.engine_place import MIB, Place, content, grow, tree_source
 from tests.hydrator.faulty_source import Faulty
+from tests.hydrator.waiting import until
 from webhook.hydrator.engine.layout import lay_out
 from webhook.hydrator.engine.settling import settle
 from webhook.hydrator.engine.transfer import Io
@@ -91,13 +91,6 @@ def fill(disk: Path, leaving: int) -> None:
     found = os.statvfs(disk)
     with (disk / "filler").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - leaving)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @needs_root

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.fault_store import FaultStore
 from tests.hydrator import pod_identity_agent
 from tests.hydrator.pod_identity_agent import PodIdentityAgent
 from tests.hydrator.scripted_s3 import error, reply, scripted
+from tests.hydrator.waiting import until
 from webhook.hydrator.outcome import Exit, HydrationError, Transient
 from webhook.hydrator.plan import Filters
 from webhook.hydrator.s3 import slot as slot_module
@@ -52,13 +52,6 @@ def endpoint(store: FaultStore) -> dict[str, str]:
 
 def make(environ: Mapping[str, str], **flags: Any) -> S3Source:
     return S3Source("s3://models/m/", Filters(), settings_from(environ, **flags), environ)
-
-
-def until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def in_child(act: Callable[[], bool]) -> None:

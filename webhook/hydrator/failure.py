@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 
-from webhook.hydrator.outcome import Exit, HydrationError
+from webhook.hydrator.outcome import FULL, Exit, HydrationError
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _OURS = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -18,7 +16,7 @@ def failure_of(error: Exception) -> HydrationError:
     if isinstance(error, OSError) and error.errno:
         where = f"{error.filename!r}: " if error.filename else ""
         return HydrationError(
-            Exit.NO_ROOM if error.errno in _FULL else Exit.DISK,
+            Exit.NO_ROOM if error.errno in FULL else Exit.DISK,
             f"{where}{os.strerror(error.errno)}",
             "look at the volume of the cache, and at the node's kernel log",
         )

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from errno import EDQUOT, ENOSPC
+
+FULL = frozenset({ENOSPC, EDQUOT})
+"""What a disk answers that is full, or as full as this user may make it."""
 
 
 class Exit(IntEnum):

@@ -38,12 +38,12 @@ def hydrate(course: Course, setting: Setting) -> None:
             source.prove(plan)
             course.version, course.bytes, course.files = plan.version, plan.bytes, len(plan.files)
             course.is_checked = True
-            result = "hit"
-            # Evicted between the two it has to be brought after all.
-            while not (model.holds(plan) and model.use(plan.version, setting.pod)):
+            result, is_there = "hit", model.holds(plan)
+            # Evicted before it is leased it has to be brought after all.
+            while not (is_there and model.use(plan.version, setting.pod)):
                 from webhook.hydrator.download import Task, bring  # noqa: PLC0415  # a hit does without
 
-                result = bring(Task(course, setting, cache, model, source, plan))
+                result, is_there = bring(Task(course, setting, cache, model, source, plan)), True
             course.end(result)
         finally:
             source.close()

@@ -7,9 +7,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from webhook.hydrator.outcome import Exit, HydrationError
+from webhook.hydrator.outcome import FULL, Exit, HydrationError
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """A full disk, or a used-up quota."""
 
 

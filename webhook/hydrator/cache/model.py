@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 
 from webhook.hydrator.cache import clock, current, layout, lease, lock, manifest, progress, removal, room, tree
-from webhook.hydrator.cache.failure import FULL, explained
+from webhook.hydrator.cache.failure import explained
 from webhook.hydrator.cache.manifest import InvalidManifest, Manifest
 from webhook.hydrator.cache.pod import Pod, boot_id
 from webhook.hydrator.cache.progress import OwnersProgress
 from webhook.hydrator.cache.stock import Held, Reservation
+from webhook.hydrator.outcome import FULL
 from webhook.hydrator.plan import Plan
 from webhook.hydrator.staged import Staged
 

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from webhook.hydrator.cache import eviction, layout, lock, removal, room, shortage, stock, tree
-from webhook.hydrator.cache.failure import FULL
-from webhook.hydrator.outcome import HydrationError
+from webhook.hydrator.outcome import FULL, HydrationError
 from webhook.hydrator.plan import Plan
 from webhook.hydrator.staged import Staged
 

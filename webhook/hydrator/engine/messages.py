@@ -10,11 +10,11 @@ import os
 import socket
 import traceback
 from enum import IntEnum
-from errno import EDQUOT, EIO, ENOSPC, EROFS
+from errno import EIO, EROFS
 from struct import Struct
 from typing import NamedTuple
 
-from webhook.hydrator.outcome import Exit, HydrationError
+from webhook.hydrator.outcome import FULL, Exit, HydrationError
 
 _TASK = Struct("<III")
 _STATED = Struct("<I?Q")
@@ -99,7 +99,7 @@ def in_words(error: BaseException) -> HydrationError:
 def _disk(error: OSError) -> HydrationError:
     where = f" ({error.filename!r})" if error.filename else ""
     said = f"{error.strerror or error}{where}"
-    if error.errno in {ENOSPC, EDQUOT}:
+    if error.errno in FULL:
         return HydrationError(
             Exit.NO_ROOM,
             f"the cache's disk became full while the model was written: {said}",

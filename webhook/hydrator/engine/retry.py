@@ -1,15 +1,13 @@
-"""When to try again: full jitter, from a tenth of a second to twenty, as AWS' architecture blog found best."""
+"""When a range is tried again, and when no more."""
 
 from __future__ import annotations
 
-import random
 import time
 
+from webhook.hydrator.backoff import jittered
 from webhook.hydrator.outcome import Exit, HydrationError, Transient
 
 ATTEMPTS = 10
-_FIRST = 0.1  # seconds
-_LONGEST = 20.0
 _PATIENCE = 120.0  # the longest Retry-After that is obeyed
 
 
@@ -39,4 +37,4 @@ class Retries:
 
 def pause(failed: int) -> float:
     """Seconds to wait after so many failures, drawn anew each time."""
-    return random.uniform(0.0, min(_LONGEST, _FIRST * 2 ** (failed - 1)))  # noqa: S311 spreads load, guards nothing
+    return jittered(failed - 1)

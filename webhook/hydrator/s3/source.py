@@ -8,6 +8,7 @@ from _thread import get_ident  # threading takes milliseconds to import
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from webhook.hydrator.backoff import jittered
 from webhook.hydrator.outcome import Exit, HydrationError, Transient
 from webhook.hydrator.plan import MAX_FILES, File, Filters, Plan, make
 from webhook.hydrator.s3 import address, listing
@@ -21,8 +22,6 @@ from webhook.hydrator.s3.route import Route, Unreached
 from webhook.hydrator.s3.settings import Settings
 
 _T = TypeVar("_T")
-_FIRST_PAUSE = 0.1
-_LONGEST_PAUSE = 20.0
 _NOTICED = 1.0  # of a longer pause people are told: who waits for a pod looks at its log
 _HOPELESS_TRIES = 4
 _SESSION_SECONDS = 3.0  # as in access
@@ -211,8 +210,7 @@ class S3Source:
                     hint = error.hint if isinstance(error, Unreached) else "run again later; see the store's own log"
                     tried = f" ({tries} attempts)" if tries > 1 else ""
                     raise HydrationError(Exit.UNREACHABLE, error.message + tried, hint) from None
-                longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(tries, 20))
-                pause = max(error.delay, longest * int.from_bytes(os.urandom(4), "big") / 2**32)
+                pause = max(error.delay, jittered(tries))
                 if pause >= _NOTICED:
                     turn = f"attempt {tries + 1} of {self._settings.attempts}"
                     self._note(f"{error.message}; trying again in {pause:.0f} s ({turn})")
