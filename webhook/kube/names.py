@@ -11,6 +11,9 @@ API_VERSION = f"{DOMAIN}/v1alpha1"
 ANNOTATION_MODEL = f"{DOMAIN}/model"
 ANNOTATION_SKIP = f"{DOMAIN}/skip"
 
+# A dry run of a pod that bears it is answered with a warning that says which replica looked at it (`warmpod doctor`).
+ANNOTATION_PROBE = f"{DOMAIN}/probe"
+
 # Annotations Warmpod sets on a pod.
 ANNOTATION_DECISION = f"{DOMAIN}/decision"
 ANNOTATION_AWS_CONFIG = f"{DOMAIN}/aws-config"
@@ -29,6 +32,20 @@ INIT_CONTAINER = "warmpod-hydrate"
 VOLUME_PREFIX = "warmpod-"
 VOLUME_CACHE_PREFIX = "warmpod-cache-"
 VOLUME_AWS_CONFIG = "warmpod-aws-config"
+
+# The installation itself, as manifests/base has it.
+SYSTEM_NAMESPACE = "warmpod-system"
+WEBHOOK_CONFIGURATION = "warmpod"
+WEBHOOK_SERVICE = "warmpod-webhook"
+TLS_SECRET = "warmpod-webhook-tls"  # noqa: S105  its name, not what it holds
+DEPLOYMENT = "warmpod"
+POLICIES_CONFIG_MAP = "warmpod-policies"
+CONTROLLER_LEASE = "warmpod-controller"
+REPLICA_LEASE_PREFIX = "warmpod-replica-"
+# On a replica's Lease: what it says of itself, as JSON.
+ANNOTATION_STATUS = f"{DOMAIN}/status"
+# On the Secret: somebody asks for a new "leaf" or a new "authority".
+ANNOTATION_ROTATE = f"{DOMAIN}/rotate"
 
 # Inside containers.
 AWS_CONFIG_DIRECTORY = "/etc/warmpod/aws"

@@ -6,7 +6,7 @@ import http.client
 import json
 import signal
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,12 +45,19 @@ class ControlPlane:
     """
 
     def __init__(
-        self, binaries: Binaries, directory: Path, *, progress: Progress, audit_log: Path | None = None
+        self,
+        binaries: Binaries,
+        directory: Path,
+        *,
+        progress: Progress,
+        audit_log: Path | None = None,
+        api_server_arguments: Sequence[str] = (),
     ) -> None:
         self._binaries = binaries
         self._directory = directory
         self._progress = progress
         self._audit_log = audit_log
+        self._api_server_arguments = tuple(api_server_arguments)
         self._processes: list[Process] = []
         self.kubeconfig = directory / "kubeconfig"
         self.server = ""
@@ -172,6 +179,7 @@ class ControlPlane:
             self._binaries.kube_apiserver,
             *_api_server(self.files, etcd_port, server_port),
             *self._audit(),
+            *self._api_server_arguments,
         )
         self._wait_for_api_server()
 
@@ -245,6 +253,8 @@ def _api_server(files: credentials.Files, etcd_port: int, port: int) -> tuple[st
         "--allow-privileged=true",
         # The `kubernetes` Service cannot have a loopback address as its endpoint.
         "--endpoint-reconciler-type=none",
+        # There is no kube-proxy: a webhook's Service leads straight to the addresses of its EndpointSlices.
+        "--enable-aggregator-routing=true",
         "--profiling=false",
     )
 

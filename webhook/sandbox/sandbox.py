@@ -33,7 +33,8 @@ class Sandbox:
 
     `policies` is read by the webhook as it changes; None starts no webhook. `controllers` may be none, or several, of
     which one is elected. `directory` holds kubeconfig, logs and data, and keeps the logs afterwards; None takes a
-    temporary one. `audit_log` is a file that gets the API server's audit events.
+    temporary one. `audit_log` is a file that gets the API server's audit events. `api_server_arguments` are further
+    flags of kube-apiserver.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Sandbox:
         controllers: int = 1,
         controller_arguments: Sequence[str] = (),
         audit_log: Path | None = None,
+        api_server_arguments: Sequence[str] = (),
         progress: Progress = lambda _line: None,
     ) -> None:
         """Find the programs and check the nodes. Raises `MissingBinaries`, and ValueError for a bad image reference."""
@@ -63,6 +65,7 @@ class Sandbox:
             controller_arguments=tuple(controller_arguments),
         )
         self._audit_log = audit_log
+        self._api_server_arguments = tuple(api_server_arguments)
         self._progress = progress
         self._held: state.StateDirectory | None = None
         self._plane: ControlPlane | None = None
@@ -242,7 +245,13 @@ class Sandbox:
         # The client's import takes a second of one core, while the API server starts on the other.
         threading.Thread(target=lambda: importlib.import_module("kubernetes.client"), daemon=True).start()
         self._held = state.StateDirectory(self._wanted_directory or Path(tempfile.mkdtemp(prefix="warmpod-sandbox-")))
-        self._plane = ControlPlane(self.binaries, self.directory, progress=self._progress, audit_log=self._audit_log)
+        self._plane = ControlPlane(
+            self.binaries,
+            self.directory,
+            progress=self._progress,
+            audit_log=self._audit_log,
+            api_server_arguments=self._api_server_arguments,
+        )
         self._plane.start()
         self._api = Api(self.kubeconfig)
         self._progress(f"making {len(self.nodes)} pretend nodes")

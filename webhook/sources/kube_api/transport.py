@@ -13,6 +13,7 @@ import socket
 import time
 import weakref
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ class Transport:
         self._generation = 0
         self._renewed = float("-inf")
         self._material = _material(connections.configuration)
+        self.clock_skew: float | None = None
+        """How many seconds our clock is ahead of the API server's, by its last answer; it tells whole seconds."""
         self._set_expiry(seconds)
         # Asked before each request, also of those who use `client` without us.
         connections.configuration.refresh_api_key_hook = self._refresh
@@ -119,6 +122,7 @@ class Transport:
         while True:
             generation = self._generation
             response = await self._send(request, limit)
+            self.clock_skew = _skew(response.headers.get("Date"), self.clock_skew)
             if response.status < 300 and "json" in response.headers.get("Content-Type", ""):
                 return response
             try:
@@ -244,6 +248,14 @@ class _Connections(RESTClientObject):
             if hasattr(socket, name):  # Linux has them all
                 made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         return made
+
+
+def _skew(date: str | None, known: float | None) -> float | None:
+    """How far our clock is ahead of a `Date` header, in seconds; what is known when there is none to read."""
+    try:
+        return time.time() - parsedate_to_datetime(date or "").timestamp()
+    except (ValueError, OverflowError, OSError):
+        return known
 
 
 def _drop(response: aiohttp.ClientResponse) -> None:
