@@ -43,8 +43,9 @@ class Node:
         return f"file://{self.source}/"
 
     def model(self, source: str, **changes: Any) -> str:
-        """The argument by which the webhook asks for a model in this cache."""
-        return f"--model={json.dumps({'cache': str(self.cache), 'source': source, 'tenant': 'team-a', **changes})}"
+        """The argument by which the webhook asks for a model in this cache, however full the machine's disk is."""
+        asked = {"cache": str(self.cache), "source": source, "tenant": "team-a", "keepFree": "0", **changes}
+        return f"--model={json.dumps(asked)}"
 
     def start(
         self, *given: str, env: Mapping[str, str] | None = None, command: Sequence[str] = COMMAND, **options: Any
@@ -55,7 +56,13 @@ class Node:
         return subprocess.Popen(
             [*command, *given, f"--termination-log={self.log}"],
             cwd=ROOT,
-            env={"PATH": os.environ["PATH"], "HOSTNAME": "pod-a", "HOME": "/nonexistent", **(env or {})},
+            env={
+                "PATH": os.environ["PATH"],
+                "HOSTNAME": "pod-a",
+                "HOME": "/nonexistent",
+                "WARMPOD_KEEP_FREE": "0",
+                **(env or {}),
+            },
             text=True,
             start_new_session=True,
             **options,
