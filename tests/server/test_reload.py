@@ -22,6 +22,7 @@ from webhook.kube.review import for_pod
 from webhook.policy.model import Mode
 from webhook.server.metrics import Metrics
 from webhook.server.reload import World
+from webhook.server.status import Identity, Status
 from webhook.server.tls import CertificateFiles
 from webhook.sources.policy_files import PolicyFiles
 from webhook.sources.snapshot_file import SnapshotFile
@@ -47,6 +48,7 @@ class House:
             SETTINGS,
             self.metrics,
         )
+        self.status = Status(Identity("1.2.3", "native", "image@sha256:0"), self.world, self.metrics)
 
     def write(self, *, name: str = "s-1", age: float = 0.0) -> None:
         taken = datetime.fromtimestamp(time.time() - age, UTC).isoformat()
@@ -57,7 +59,7 @@ class House:
         asyncio.run(self.world.refresh())
 
     def details(self) -> dict[str, str]:
-        return {check.name: check.detail for check in self.world.checks()}
+        return {check.name: check.detail for check in self.status.checks()}
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def house(tmp_path: Path, credentials: Any) -> House:
 
 
 def test_nothing_is_ready_before_the_first_look(house: House) -> None:
-    assert not is_ready(house.world.checks())
+    assert not is_ready(house.status.checks())
     facts = house.world.facts("team-a", Mode.ENFORCE)
     assert (facts.policies.policies, facts.inventory, facts.namespace_labels) == ((), EMPTY, None)
 
@@ -81,7 +83,7 @@ def test_facts_are_of_the_last_look(house: House) -> None:
     assert facts.namespace_labels == {"tier": "serving"}
     assert facts.mode_cap is Mode.AUDIT
     assert house.world.facts("elsewhere", Mode.ENFORCE).namespace_labels is None
-    assert is_ready(house.world.checks())
+    assert is_ready(house.status.checks())
 
 
 def test_a_stale_snapshot_leaves_the_namespaces(house: House) -> None:
@@ -93,7 +95,7 @@ def test_a_stale_snapshot_leaves_the_namespaces(house: House) -> None:
     assert facts.inventory is EMPTY
     assert not facts.placement_usable
     assert facts.namespace_labels == {"tier": "serving"}
-    assert is_ready(house.world.checks())
+    assert is_ready(house.status.checks())
     assert "older than 120 s" in house.details()["snapshot"]
 
 
@@ -126,8 +128,8 @@ def test_a_snapshot_that_cannot_be_used_costs_the_placement_and_nothing_else(
     assert facts.namespace_labels == {"tier": "serving"}
     assert why in house.details()["snapshot"]
     assert house.metrics.reloads["snapshot", "failure"] == 1
-    assert not house.world.gauges("", "", lambda: 0)().snapshot_usable
-    assert is_ready(house.world.checks())
+    assert not house.status.gauges().snapshot_usable
+    assert is_ready(house.status.checks())
     decision = admit(for_pod(builders.gpu_pod(), namespace="team-a"), facts)
     assert decision.allowed
     house.write(name="s-3")
@@ -168,7 +170,7 @@ def test_first_policies_with_a_problem_are_taken_and_the_problem_is_shown(house:
     (house.policies / "b.yaml").write_text(POLICY.replace("name: a", "name: b").replace("mode", "mod"))
     house.refresh()
     assert house.world.policy_count == 1
-    assert is_ready(house.world.checks())
+    assert is_ready(house.status.checks())
     assert "b.yaml:4:" in house.details()["policy-problem"]
 
 
@@ -176,7 +178,7 @@ def test_an_expired_certificate_is_not_ready(house: House, monkeypatch: pytest.M
     house.refresh()
     later = time.time() + 366 * 86_400
     monkeypatch.setattr(time, "time", lambda: later)
-    assert not is_ready(house.world.checks())
+    assert not is_ready(house.status.checks())
 
 
 def test_following_survives_whatever_a_look_raises(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,10 +22,16 @@ _POSITIVE = FiniteRange(min=0, min_open=True)
 @option("--snapshot", type=_FILE, metavar="FILE", help="Inventory snapshot. Without it there is no placement.")
 @option("--tls-cert", type=_FILE, required=True, metavar="FILE", help="PEM certificate chain, followed as it changes.")
 @option("--tls-key", type=_FILE, required=True, metavar="FILE", help="PEM private key of --tls-cert.")
+@option(
+    "--tls-wait-seconds",
+    type=FiniteRange(min=0),
+    default=0.0,
+    help="Wait at the start for a certificate, unready, with --port closed. 0: it must be there.",
+)
 @option("--host", default="0.0.0.0", help="Address of /mutate.")  # noqa: S104  as Options.host
 @option("--port", type=_PORT, default=8443, help="Port of /mutate, TLS. 0 takes a free one and logs it.")
-@option("--metrics-host", default="0.0.0.0", help="Address of /livez, /readyz, /metrics.")  # noqa: S104  as Options
-@option("--metrics-port", type=_PORT, default=8080, help="Port of /livez, /readyz, /metrics, plain HTTP.")
+@option("--metrics-host", default="0.0.0.0", help="Address of /livez, /readyz, /metrics, /status.")  # noqa: S104  as Options
+@option("--metrics-port", type=_PORT, default=8080, help="Port of /livez, /readyz, /metrics, /status, plain HTTP.")
 @option("--hydrator-image", default="", help="Image of the init container. Without it nothing is hydrated.")
 @accelerator_options
 @option(
@@ -46,6 +52,7 @@ def command(
     snapshot: Path | None,
     tls_cert: Path,
     tls_key: Path,
+    tls_wait_seconds: float,
     host: str,
     port: int,
     metrics_host: str,
@@ -85,6 +92,7 @@ def command(
         reload_seconds=reload_seconds,
         snapshot_max_age=snapshot_max_age,
         drain_seconds=drain_seconds,
+        tls_wait_seconds=tls_wait_seconds,
         settings=Settings(
             hydrator_image=hydrator_image,
             accelerators=accelerators_of(accelerators, device_classes),

@@ -1,10 +1,11 @@
-"""The plain port: `/livez`, `/readyz`, `/metrics`."""
+"""The plain port: `/livez`, `/readyz`, `/metrics`, and `/status` for the process beside this one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -34,8 +35,10 @@ def is_ready(checks: Sequence[Check]) -> bool:
     return all(check.passes or not check.required for check in checks)
 
 
-def create_app(checks: Callable[[], Sequence[Check]], metrics: Exposed) -> ASGIApp:
-    """The routes of the plain port."""
+def create_app(
+    checks: Callable[[], Sequence[Check]], metrics: Exposed, status: Callable[[], dict[str, Any]] | None = None
+) -> ASGIApp:
+    """The routes of the plain port; `/status` (JSON) where there is a `status` to tell."""
 
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("ok\n")  # the event loop that does the work answered this
@@ -56,7 +59,14 @@ def create_app(checks: Callable[[], Sequence[Check]], metrics: Exposed) -> ASGIA
     async def scrape(_request: Request) -> Response:
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", scrape)])
+    routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", scrape)]
+    if status is not None:
+
+        async def tell(_request: Request) -> Response:
+            return Response(msgspec.json.encode(status()), media_type="application/json")
+
+        routes.append(Route("/status", tell))
+    return Starlette(routes=routes)
 
 
 def _mark(check: Check) -> str:

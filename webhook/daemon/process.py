@@ -40,6 +40,14 @@ class Stop:
         loop.add_signal_handler(signal.SIGTERM, self._term)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
 
+    async def wait_until_asked(self, seconds: float) -> None:
+        """Sleep, or return once somebody asks to stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.asked.wait()
+        except TimeoutError:
+            return
+
     async def wait_unless_pressed(self, seconds: float) -> None:
         """Sleep, or return when somebody at a terminal does not want to wait."""
         try:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from webhook.admission import admit
 from webhook.admission.decision import Decision, Facts
 from webhook.daemon.logs import LOGGER
-from webhook.kube import review
+from webhook.kube import names, pod, review
 from webhook.kube.review import AdmissionRequest, Answer, MalformedReview
 from webhook.policy.model import Mode
 from webhook.server import timeout
@@ -32,6 +32,9 @@ FactsSource = Callable[[str, Mode], Facts]
 """What may be known for a review in a namespace, with every policy's mode capped: one reference read, no I/O."""
 
 Decide = Callable[[AdmissionRequest, Facts], Decision]
+
+Probe = Callable[[Mode], str]
+"""The warning that tells `warmpod doctor` who answered on the path of this cap."""
 
 _JSON = [(b"content-type", b"application/json")]
 
@@ -69,6 +72,7 @@ class Reviews:
         cap: Mode,
         budget: Budget | None = None,
         decide: Decide = admit,
+        probe: Probe | None = None,
     ) -> None:
         self._facts = facts
         self._sinks = sinks
@@ -76,6 +80,7 @@ class Reviews:
         self._cap = cap
         self._budget = budget or Budget()
         self._decide = decide
+        self._probe = probe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -116,7 +121,7 @@ class Reviews:
                 self._metrics.reviews[Outcome.LATE] += 1
                 return _allowed(uid, "warmpod had no time left to look at this pod; it starts as it was sent"), None
             decision = self._decide(request, self._facts(request.namespace, self._cap))
-            payload = review.render(_to_answer(uid, decision))
+            payload = review.render(_to_answer(uid, decision, self._probed(request)))
             return payload, _record(request, decision, time.monotonic() - arrived)
         except MalformedReview as malformed:
             raise Refused(400, f"malformed AdmissionReview: {malformed}", ended=True) from malformed
@@ -130,13 +135,25 @@ class Reviews:
                 ) from error
             return _allowed(uid, f"warmpod failed on this pod ({type(error).__name__}); it starts as it was sent"), None
 
+    def _probed(self, request: AdmissionRequest) -> tuple[str, ...]:
+        """What a dry run that asks who answers is told. A pod that is really made is told nothing of us."""
+        if self._probe is None or not request.dry_run or request.object is None:
+            return ()
+        return (self._probe(self._cap),) if pod.annotation(request.object, names.ANNOTATION_PROBE) is not None else ()
+
 
 def create_app(
-    facts: FactsSource, sinks: Sinks, metrics: Metrics, *, budget: Budget | None = None, decide: Decide = admit
+    facts: FactsSource,
+    sinks: Sinks,
+    metrics: Metrics,
+    *,
+    budget: Budget | None = None,
+    decide: Decide = admit,
+    probe: Probe | None = None,
 ) -> ASGIApp:
     """The routes of the TLS port. Other paths answer 404, other methods 405."""
-    enforce = Reviews(facts, sinks, metrics, cap=Mode.ENFORCE, budget=budget, decide=decide)
-    audit = Reviews(facts, sinks, metrics, cap=Mode.AUDIT, budget=budget, decide=decide)
+    enforce = Reviews(facts, sinks, metrics, cap=Mode.ENFORCE, budget=budget, decide=decide, probe=probe)
+    audit = Reviews(facts, sinks, metrics, cap=Mode.AUDIT, budget=budget, decide=decide, probe=probe)
     # A router alone: no middleware stands between the socket and the endpoint, and only the path decides.
     return Router(
         [
@@ -147,12 +164,12 @@ def create_app(
     )
 
 
-def _to_answer(uid: str, decision: Decision) -> Answer:
+def _to_answer(uid: str, decision: Decision, first: tuple[str, ...]) -> Answer:
     return Answer(
         uid=uid,
         allowed=decision.allowed,
         patch=decision.patch,
-        warnings=decision.warnings,
+        warnings=(*first, *decision.warnings),  # the API server takes so many characters, and what is first
         audit_annotations=decision.audit_annotations,
         code=200 if decision.allowed else 403,
         message=decision.message,

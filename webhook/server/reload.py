@@ -10,17 +10,16 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from webhook.admission.decision import Facts, Settings
-from webhook.daemon.health import Check, is_ready
 from webhook.daemon.logs import LOGGER
 from webhook.inventory.model import EMPTY, Inventory
 from webhook.policy.model import Mode, PolicySet
 from webhook.policy.problem import Problem
-from webhook.server.metrics import Gauges, Metrics
+from webhook.server.metrics import Metrics
 from webhook.server.tls import CertificateFiles
 from webhook.sources.policy_files import PolicyFiles, Reload
 from webhook.sources.snapshot_file import SnapshotFile
@@ -32,7 +31,9 @@ _SWITCH_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
+    """What decisions are made from, all of one look at the files."""
+
     policies: PolicySet
     inventory: Inventory
     usable_until: float  # unix seconds: a look that hangs must not keep a snapshot alive
@@ -40,7 +41,10 @@ class _Known:
 
 
 class World:
-    """The policies, the snapshot and the certificate in force; `facts` of them for a review."""
+    """The policies, the snapshot and the certificate in force; `facts` of them for a review.
+
+    `webhook.server.status` says how they stand.
+    """
 
     def __init__(
         self,
@@ -51,20 +55,19 @@ class World:
         metrics: Metrics,
     ) -> None:
         self._policies = policies
-        self._snapshot = snapshot
+        self.snapshot = snapshot
         self.certificate = certificate
         self._settings = settings
         self._metrics = metrics
-        self._known = _Known(PolicySet(), EMPTY, usable_until=0.0, namespaces={})
-        self._policies_error: str | None = "they were not read yet"
-        self._policies_loaded = False
-        self._problems: tuple[Problem, ...] = ()  # of the files as they are, in force or not
+        self.known = Known(PolicySet(), EMPTY, usable_until=0.0, namespaces={})
+        self.policies_loaded = False
+        self.problems: tuple[Problem, ...] = ()  # of the files as they are, in force or not
         self._told: dict[str, str | None] = {}
         self.draining = False
 
     def facts(self, namespace: str, cap: Mode) -> Facts:
         """What may be known for a review in `namespace`: one reference is read, so it is all of one moment."""
-        known = self._known
+        known = self.known
         usable = time.time() < known.usable_until
         return Facts(
             policies=known.policies,
@@ -89,22 +92,21 @@ class World:
         """Look at every source once, and put what is new and good in force."""
         now = time.time()
         reload, snapshot_changed, certificate_changed = await asyncio.to_thread(self._read, now)
-        self._known = _Known(
-            self._policies.current, self._snapshot.inventory, self._snapshot.usable_until, self._snapshot.namespaces
+        self.known = Known(
+            self._policies.current, self.snapshot.inventory, self.snapshot.usable_until, self.snapshot.namespaces
         )
-        self._policies_error = reload.error
-        self._problems = reload.problems
-        first = self._policies_error is None and not self._policies_loaded  # an empty directory is a policy set too
-        self._policies_loaded = self._policies_loaded or first
-        self._account("policies", reload.changed or first, self._policies_error, now)
-        snapshot_problem = self._snapshot.problem if self._snapshot.configured else None
+        self.problems = reload.problems
+        first = reload.error is None and not self.policies_loaded  # an empty directory is a policy set too
+        self.policies_loaded = self.policies_loaded or first
+        self._account("policies", reload.changed or first, reload.error, now)
+        snapshot_problem = self.snapshot.problem if self.snapshot.configured else None
         self._account("snapshot", snapshot_changed, snapshot_problem, now)
         self._account("certificate", certificate_changed, self.certificate.problem, now)
 
     def _read(self, now: float) -> tuple[Reload, bool, bool]:
         return (
             self._policies.refresh(now),
-            self._snapshot.refresh(now),
+            self.snapshot.refresh(now),
             self.certificate.refresh(datetime.fromtimestamp(now, UTC)),
         )
 
@@ -118,71 +120,29 @@ class World:
         elif changed:
             self._metrics.reloaded(source, now=now, failed=False)
             # In a large cluster every second brings another snapshot, and its age is a metric.
-            level = logging.DEBUG if source == "snapshot" and self._snapshot.changes > 1 else logging.INFO
+            level = logging.DEBUG if source == "snapshot" and self.snapshot.changes > 1 else logging.INFO
             LOGGER.log(level, f"{source} loaded", extra={"fields": self._news(source)})
         elif is_news:
             LOGGER.info(f"{source} usable again")
 
     def _news(self, source: str) -> dict[str, object]:
         if source == "policies":
-            found = self._known.policies
+            found = self.known.policies
             return {
                 "policies": len(found.policies),
                 "digest": found.digest[:16],
-                "problems": [str(problem) for problem in self._problems[:_PROBLEMS_SHOWN]],
+                "problems": [str(problem) for problem in self.problems[:_PROBLEMS_SHOWN]],
             }
         if source == "snapshot":
-            return {"id": self._known.inventory.id, "nodes": len(self._known.inventory.nodes)}
+            return {"id": self.known.inventory.id, "nodes": len(self.known.inventory.nodes)}
         served = self.certificate.served
         return {} if served is None else {"serial": served.serial, "notAfter": served.not_after.isoformat()}
 
     @property
     def policy_count(self) -> int:
         """How many policies are in force."""
-        return len(self._known.policies.policies)
+        return len(self.known.policies.policies)
 
-    def checks(self) -> list[Check]:
-        """The lines of `/readyz?verbose`."""
-        served = self.certificate.served
-        found = self._known.policies
-        policies = f"{len(found.policies)} in force, digest {found.digest[:16] or 'none'}"
-        if self._policies_error:
-            policies = f"{self._policies_error}; {policies}" if self._policies_loaded else self._policies_error
-        if served is None:
-            certificate, valid = self.certificate.problem or "it was not read yet", False
-        else:
-            valid = served.not_after.timestamp() > time.time()
-            certificate = f"serial {served.serial}, expires {served.not_after.isoformat()}"
-            if self.certificate.problem:
-                certificate = f"{certificate}; the files as they are now are not served: {self.certificate.problem}"
-        snapshot = self._snapshot.problem or f"id {self._known.inventory.id}"
-        if self._snapshot.age is not None:
-            snapshot = f"{snapshot} ({self._snapshot.age:.0f} s old)"
-        return [
-            Check("draining", not self.draining, "this replica is shutting down" if self.draining else "no"),
-            Check("certificate", valid, certificate),
-            Check("policies", self._policies_loaded, policies),
-            Check("policies-as-they-are", self._policies_error is None, self._policies_error or "in force", False),
-            Check("snapshot", self._snapshot.usable, snapshot, required=False),
-            *(Check("policy-problem", False, str(problem), False) for problem in self._problems[:_PROBLEMS_SHOWN]),
-        ]
-
-    def gauges(self, version: str, cel_engine: str, connections: Callable[[], int]) -> Callable[[], Gauges]:
-        """What the metrics ask at every scrape."""
-
-        def ask() -> Gauges:
-            served = self.certificate.served
-            return Gauges(
-                version=version,
-                cel_engine=cel_engine,
-                policies=len(self._known.policies.policies),
-                policy_problems=len(self._problems),
-                snapshot_usable=time.time() < self._known.usable_until,
-                snapshot_age=self._snapshot.age,
-                snapshot_changes=self._snapshot.changes,
-                certificate_expiry=None if served is None else served.not_after.timestamp(),
-                ready=is_ready(self.checks()),
-                connections=connections(),
-            )
-
-        return ask
+    def problem(self, source: str) -> str | None:
+        """Why the files of this source as they are now are not in force; None when they are."""
+        return self._told.get(source, "they were not read yet")

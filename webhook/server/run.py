@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from webhook.server import app
 from webhook.server.metrics import Metrics
 from webhook.server.reload import World
 from webhook.server.sinks import Sinks, log_sink
+from webhook.server.status import Identity, Status
 from webhook.server.tls import CertificateFiles
 from webhook.sources.policy_files import PolicyFiles
 from webhook.sources.snapshot_file import SnapshotFile
 
 _FINISH_SECONDS = 10.0  # for requests in flight once nothing is accepted any more
+_WAIT_LOOK_SECONDS = 0.25  # between two looks for the first certificate: somebody waits for this replica
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)  # a review makes thousands of short-lived objects and no cycles
 
 
@@ -42,6 +45,8 @@ class Options:
     reload_seconds: float = 2.0
     snapshot_max_age: float = 120.0
     drain_seconds: float = 5.0
+    tls_wait_seconds: float = 0.0
+    """How long to wait at the start, unready and with the port of reviews closed, for a pair that can serve."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -63,19 +68,26 @@ async def _serve(options: Options) -> None:
         metrics,
     )
     await world.refresh()
-    if world.certificate.served is None:
-        raise CannotStart(f"--tls-cert, --tls-key: {world.certificate.problem}")
+    if not options.tls_wait_seconds:
+        _must_serve(world)
+    engine = cel.environment().name
+    identity = Identity(__version__, engine, options.settings.hydrator_image)
+    status = Status(identity, world, metrics, lambda: len(reviews.roster.state.connections))
+    status.listening = False
+    metrics.gauges = status.gauges
     reviews = Listener(
-        app.create_app(world.facts, Sinks([metrics, log_sink], metrics), metrics),
+        app.create_app(world.facts, Sinks([metrics, log_sink], metrics), metrics, probe=status.probe),
         options.limits,
         metrics.close,
         world.certificate.context,
     )
-    plain = Listener(health.create_app(world.checks, metrics), options.limits, metrics.close)
-    engine = cel.environment().name
-    metrics.gauges = world.gauges(__version__, engine, lambda: len(reviews.roster.state.connections))
+    plain = Listener(health.create_app(status.checks, metrics, status.document), options.limits, metrics.close)
     metrics_port = await process.start(plain, options.metrics_host, options.metrics_port, "--metrics-port")
+    if not await _pair(world, options, stop):
+        await plain.stop(0.2)
+        return
     port = await process.start(reviews, options.host, options.port, "--port")
+    status.listening = True
     following = asyncio.create_task(world.follow(options.reload_seconds))
     LOGGER.info(
         "started",
@@ -103,3 +115,25 @@ async def _serve(options: Options) -> None:
     following.cancel()
     await plain.stop(0.2)
     LOGGER.info("stopped", extra={"fields": {"connectionsCut": cut}})
+
+
+async def _pair(world: World, options: Options, stop: Stop) -> bool:
+    """Wait until there is a pair to serve; False when we were asked to stop meanwhile."""
+    until = time.monotonic() + options.tls_wait_seconds
+    if world.certificate.served is None:
+        LOGGER.info(
+            "waiting for the certificate",
+            extra={"fields": {"seconds": options.tls_wait_seconds, "problem": world.certificate.problem}},
+        )
+    while world.certificate.served is None and time.monotonic() < until:
+        await stop.wait_until_asked(min(_WAIT_LOOK_SECONDS, options.reload_seconds))
+        if stop.asked.is_set():
+            return False
+        await world.refresh()
+    _must_serve(world)
+    return True
+
+
+def _must_serve(world: World) -> None:
+    if world.certificate.served is None:
+        raise CannotStart(f"--tls-cert, --tls-key: {world.certificate.problem}")

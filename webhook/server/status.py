@@ -1,0 +1,146 @@
+"""What the webhook says of itself: readiness, metrics, `GET /status`, and the answer to `warmpod doctor`'s probe.
+
+Everything is put together when it is asked for, from what is in force at that moment. Nothing here names a pod, a node
+or a namespace, and nothing holds a value from one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from webhook.daemon.health import Check, is_ready
+from webhook.policy.model import Mode
+from webhook.server.metrics import Gauges, Metrics
+from webhook.server.reload import World
+
+PROBE_PREFIX = "warmpod-probe "
+"""Begins the warning that answers a probe; compact JSON follows."""
+
+_DIGEST = 16
+_LONGEST_VERSION = 48
+_PROBLEMS_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What stays the same for the life of a process."""
+
+    version: str
+    cel_engine: str
+    hydrator_image: str
+
+
+class Status:
+    """The standing of one webhook process."""
+
+    def __init__(
+        self, identity: Identity, world: World, metrics: Metrics, connections: Callable[[], int] = lambda: 0
+    ) -> None:
+        self._identity = identity
+        self._world = world
+        self._metrics = metrics
+        self._connections = connections
+        self.listening = True
+        """False until the port of reviews is open."""
+
+    def checks(self) -> list[Check]:
+        """The lines of `/readyz?verbose`."""
+        world = self._world
+        served = world.certificate.served
+        found = world.known.policies
+        error = world.problem("policies")
+        policies = f"{len(found.policies)} in force, digest {found.digest[:_DIGEST] or 'none'}"
+        if error:
+            policies = f"{error}; {policies}" if world.policies_loaded else error
+        if served is None:
+            certificate, valid = world.certificate.problem or "it was not read yet", False
+        else:
+            valid = served.not_after.timestamp() > time.time()
+            certificate = f"serial {served.serial}, expires {served.not_after.isoformat()}"
+            if world.certificate.problem:
+                certificate = f"{certificate}; the files as they are now are not served: {world.certificate.problem}"
+        snapshot = world.snapshot.problem or f"id {world.known.inventory.id}"
+        if world.snapshot.age is not None:
+            snapshot = f"{snapshot} ({world.snapshot.age:.0f} s old)"
+        return [
+            Check("draining", not world.draining, "this replica is shutting down" if world.draining else "no"),
+            Check("certificate", valid, certificate),
+            Check("listening", self.listening, "yes" if self.listening else "the port of reviews is not open yet"),
+            Check("policies", world.policies_loaded, policies),
+            Check("policies-as-they-are", error is None, error or "in force", required=False),
+            Check("snapshot", world.snapshot.usable, snapshot, required=False),
+            *(Check("policy-problem", False, str(problem), False) for problem in world.problems[:_PROBLEMS_SHOWN]),
+        ]
+
+    def gauges(self) -> Gauges:
+        """What the metrics ask at every scrape."""
+        world = self._world
+        served = world.certificate.served
+        return Gauges(
+            version=self._identity.version,
+            cel_engine=self._identity.cel_engine,
+            policies=world.policy_count,
+            policy_problems=len(world.problems),
+            snapshot_usable=time.time() < world.known.usable_until,
+            snapshot_age=world.snapshot.age,
+            snapshot_changes=world.snapshot.changes,
+            certificate_expiry=None if served is None else served.not_after.timestamp(),
+            ready=is_ready(self.checks()),
+            connections=self._connections(),
+        )
+
+    def document(self) -> dict[str, Any]:
+        """What `GET /status` answers: plain JSON, null for what is not known. Ages are in seconds, times in UTC."""
+        world = self._world
+        served = world.certificate.served
+        found = world.known.policies
+        return {
+            "version": self._identity.version,
+            "ready": is_ready(self.checks()),
+            "draining": world.draining,
+            "certificate": {
+                "serial": served and served.serial,
+                "notBefore": served and _time(served.not_before),
+                "notAfter": served and _time(served.not_after),
+                "problem": world.certificate.problem,
+            },
+            "policies": {
+                "count": len(found.policies),
+                "digest": found.digest[:_DIGEST] or None,
+                "problems": len(world.problems),
+                "problem": world.problem("policies"),
+            },
+            "snapshot": {
+                "id": world.known.inventory.id or None,
+                "age": world.snapshot.age,
+                "usable": time.time() < world.known.usable_until,
+                "problem": world.snapshot.problem,
+            },
+            "hydratorImage": self._identity.hydrator_image or None,
+            "reviews": self._metrics.reviews.total(),
+        }
+
+    def probe(self, cap: Mode) -> str:
+        """The warning that says which replica answered on the path that caps modes at `cap`; at most 250 characters."""
+        world = self._world
+        served = world.certificate.served
+        age = world.snapshot.age
+        told = {
+            "v": self._identity.version[:_LONGEST_VERSION],
+            "m": str(cap),
+            "p": world.known.policies.digest[:_DIGEST],
+            "n": world.policy_count,
+            "s": served.serial if served else None,
+            "a": None if age is None else round(age, 1),
+        }
+        return PROBE_PREFIX + msgspec.json.encode(told).decode()
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
