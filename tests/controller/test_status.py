@@ -20,8 +20,8 @@ from webhook.controller.intake import OPTIONAL, REQUIRED, Intake
 from webhook.controller.labeller import Labeller
 from webhook.controller.lease import Caller, LeaseApi
 from webhook.controller.metrics import Metrics
+from webhook.controller.options import Access
 from webhook.controller.publisher import Publisher
-from webhook.controller.run import Access
 from webhook.controller.status import Status
 from webhook.daemon.health import Check, is_ready
 from webhook.inventory.cluster import Cluster

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from webhook.cli.cluster import cluster_options, in_bytes
 from webhook.cli.errors import CouldNotRun, say
+from webhook.cli.installation import installation_of, installation_options
 from webhook.cli.options import FiniteRange, accelerator_options, accelerators_of, log_options, option
 
 if TYPE_CHECKING:
-    from webhook.controller.run import Access
+    from webhook.controller.options import Access
 
 _FILE = click.Path(path_type=Path)
 _FAILURES_SHOWN = 10
@@ -60,6 +61,7 @@ _FAILURES_SHOWN = 10
     help="Namespaces whose pods are believed about caches that everyone shares; * is any text.",
 )
 @accelerator_options
+@installation_options
 @option("--cleanup", is_flag=True, help="Take every label of Warmpod off every node, and end.")
 @log_options
 def command(
@@ -84,14 +86,16 @@ def command(
     cleanup: bool,
     log_format: Literal["json", "text"],
     log_level: str,
+    **installation: Any,
 ) -> None:
-    """Follow the cluster, write the snapshot the webhook reads, and label nodes when elected.
+    """Follow the cluster, write the snapshot the webhook reads, and, when elected, label nodes and keep certificates.
 
     Runs until SIGTERM, then ends its writes, releases the Lease, and exits 0.
     """
     if snapshot is None and not cleanup:
         raise click.UsageError("--snapshot FILE is needed (or --cleanup)")
-    from webhook.controller.run import Access, Options, run
+    from webhook.controller.options import Access, Options
+    from webhook.controller.run import run
     from webhook.daemon.logs import configure_logging
     from webhook.daemon.process import CannotStart
     from webhook.inventory.rules import Rules
@@ -125,6 +129,7 @@ def command(
                 metrics_port=metrics_port,
                 labels=not no_labels,
                 label_writes_per_second=label_writes_per_second,
+                installation=installation_of(**installation),
             )
         )
     except CannotStart as error:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from webhook.controller.election import Election
+from webhook.controller.options import Access
 from webhook.controller.pace import Pace
-from webhook.controller.run import Access
 from webhook.daemon.process import CannotStart
 from webhook.kube import names
 from webhook.sources.kube_api import ApiFailure, KubeApi, NoCluster, NodeGone, Refused, Throttled

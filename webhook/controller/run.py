@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import secrets
-import socket
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from webhook import __version__
 from webhook.controller.election import Election
 from webhook.controller.intake import Intake
 from webhook.controller.labeller import Labeller
-from webhook.controller.lease import LeaseApi
 from webhook.controller.metrics import Metrics
+from webhook.controller.options import Options
 from webhook.controller.publisher import Publisher
 from webhook.controller.status import Status
 from webhook.daemon import health, process
@@ -26,11 +22,8 @@ from webhook.daemon.logs import LOGGER
 from webhook.daemon.process import CannotStart, Stop, netloc
 from webhook.daemon.protocol import Limits
 from webhook.inventory.cluster import Cluster
-from webhook.inventory.rules import Rules
 from webhook.sources.kube_api import KubeApi, NoCluster
-from webhook.sources.kube_api.credentials import SERVICE_ACCOUNT
 
-DEFAULT_NAMESPACE = "warmpod-system"
 STALE_SECONDS = 60.0
 """After so long without knowing the cluster, a leader labels no more and lets another one try."""
 
@@ -38,40 +31,6 @@ _END_SECONDS = 5.0  # for the writes in flight and the release of the lease
 _AGAIN_SECONDS = 5.0
 _LOOK_SECONDS = 0.2
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)  # events make many short-lived objects and no cycles
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How the API server is reached, and which Lease decides who writes to it."""
-
-    kubeconfig: Path | None = None
-    context: str | None = None
-    lease_namespace: str = ""
-    """Empty for the pod's own namespace, or DEFAULT_NAMESPACE outside of a pod."""
-    lease_name: str = "warmpod-controller"
-    identity: str = ""
-    """Must differ between processes; empty for one that does."""
-
-    def lease(self, api: KubeApi) -> LeaseApi:
-        """The Lease, reached through `api`."""
-        return LeaseApi(api.transport, self.lease_namespace or _own_namespace(), self.lease_name)
-
-    def name(self) -> str:
-        """The identity of this process."""
-        return self.identity or f"{socket.gethostname()}_{secrets.token_hex(4)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line decides. `label_writes_per_second` is positive."""
-
-    snapshot: Path
-    rules: Rules
-    access: Access = field(default_factory=Access)
-    metrics_host: str = "0.0.0.0"  # noqa: S104  the kubelet's probes and Prometheus come from outside
-    metrics_port: int = 8081
-    labels: bool = True
-    label_writes_per_second: float = 25.0
 
 
 def run(options: Options) -> None:
@@ -185,10 +144,3 @@ async def _end(tasks: list[asyncio.Task[None]], stop: Stop) -> None:
                 done, _ = await asyncio.wait({*waiting, pressed}, return_when=asyncio.FIRST_COMPLETED)
                 waiting -= done
     pressed.cancel()
-
-
-def _own_namespace() -> str:
-    try:
-        return (SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip() or DEFAULT_NAMESPACE
-    except (OSError, ValueError):
-        return DEFAULT_NAMESPACE

@@ -42,10 +42,15 @@ DEPLOYMENT = "warmpod"
 POLICIES_CONFIG_MAP = "warmpod-policies"
 CONTROLLER_LEASE = "warmpod-controller"
 REPLICA_LEASE_PREFIX = "warmpod-replica-"
+# ConfigMap: the last registration that was in order, for `--manage-webhook`.
+WEBHOOK_BACKUP = "warmpod-webhook-backup"
 # On a replica's Lease: what it says of itself, as JSON.
 ANNOTATION_STATUS = f"{DOMAIN}/status"
 # On the Secret: somebody asks for a new "leaf" or a new "authority".
 ANNOTATION_ROTATE = f"{DOMAIN}/rotate"
+# On the Secret, by the leader: since when the API servers trust which of its authorities, and since when `ca.crt` signs.
+ANNOTATION_TRUSTED = f"{DOMAIN}/trusted"
+ANNOTATION_SWITCHED = f"{DOMAIN}/switched"
 
 # Inside containers.
 AWS_CONFIG_DIRECTORY = "/etc/warmpod/aws"
