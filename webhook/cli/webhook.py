@@ -28,6 +28,25 @@ _POSITIVE = FiniteRange(min=0, min_open=True)
     default=0.0,
     help="Wait at the start for a certificate, unready, with --port closed. 0: it must be there.",
 )
+@option(
+    "--client-ca",
+    type=_FILE,
+    metavar="FILE",
+    help="PEM authorities of clients' certificates, followed as it changes. Without it none is asked for.",
+)
+@option(
+    "--client-name",
+    "client_names",
+    multiple=True,
+    metavar="NAME",
+    help="Common name or DNS name of a client that may ask. Without it all that --client-ca signed may.",
+)
+@option(
+    "--bearer-token-file",
+    type=_FILE,
+    metavar="FILE",
+    help="Tokens that let a caller ask, one a line, followed as it changes. Without it none is asked for.",
+)
 @option("--host", default="0.0.0.0", help="Address of /mutate.")  # noqa: S104  as Options.host
 @option("--port", type=_PORT, default=8443, help="Port of /mutate, TLS. 0 takes a free one and logs it.")
 @option("--metrics-host", default="0.0.0.0", help="Address of /livez, /readyz, /metrics, /status.")  # noqa: S104  as Options
@@ -53,6 +72,9 @@ def command(
     tls_cert: Path,
     tls_key: Path,
     tls_wait_seconds: float,
+    client_ca: Path | None,
+    client_names: tuple[str, ...],
+    bearer_token_file: Path | None,
     host: str,
     port: int,
     metrics_host: str,
@@ -93,6 +115,9 @@ def command(
         snapshot_max_age=snapshot_max_age,
         drain_seconds=drain_seconds,
         tls_wait_seconds=tls_wait_seconds,
+        client_ca=client_ca,
+        client_names=client_names,
+        bearer_tokens=bearer_token_file,
         settings=Settings(
             hydrator_image=hydrator_image,
             accelerators=accelerators_of(accelerators, device_classes),

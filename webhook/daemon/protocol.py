@@ -126,10 +126,12 @@ class Connection(HttpToolsProtocol):
         self.deadline = float("inf")
         self._chunk = 0
         self._received = 0
+        self._tls: object = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Start the clock: the handshake is done."""
         super().connection_made(transport)
+        self._tls = transport.get_extra_info("ssl_object")
         self._enter(Stage.WAITING, self.roster.limits.first_byte_seconds)
         self.roster.make_room(self)
 
@@ -161,6 +163,7 @@ class Connection(HttpToolsProtocol):
         now = self._enter(Stage.BODY, self.roster.limits.body_seconds)
         super().on_headers_complete()
         self.scope["state"]["arrived"] = now
+        self.scope["state"]["tls"] = self._tls
         if self.roster.draining:
             self.cycle.keep_alive = False
 

@@ -23,7 +23,9 @@ from webhook.kube import names, pod, review
 from webhook.kube.review import AdmissionRequest, Answer, MalformedReview
 from webhook.policy.model import Mode
 from webhook.server import timeout
+from webhook.server.bearer_tokens import BearerTokens
 from webhook.server.call import Refused, checked_length, read, refuse
+from webhook.server.callers import Callers
 from webhook.server.metrics import Metrics
 from webhook.server.record import Outcome, Record
 from webhook.server.sinks import Sinks
@@ -150,18 +152,21 @@ def create_app(
     budget: Budget | None = None,
     decide: Decide = admit,
     probe: Probe | None = None,
+    names: frozenset[str] = frozenset(),
+    tokens: BearerTokens | None = None,
 ) -> ASGIApp:
-    """The routes of the TLS port. Other paths answer 404, other methods 405."""
+    """The routes of the TLS port. Other paths answer 404, other methods 405; strangers 401 or 403 on every path."""
     enforce = Reviews(facts, sinks, metrics, cap=Mode.ENFORCE, budget=budget, decide=decide, probe=probe)
     audit = Reviews(facts, sinks, metrics, cap=Mode.AUDIT, budget=budget, decide=decide, probe=probe)
     # A router alone: no middleware stands between the socket and the endpoint, and only the path decides.
-    return Router(
+    router = Router(
         [
             Route("/mutate", enforce, methods=["POST"]),
             Route("/mutate/audit", audit, methods=["POST"]),
         ],
         redirect_slashes=False,
     )
+    return Callers(router, metrics, names, tokens) if names or tokens is not None else router
 
 
 def _to_answer(uid: str, decision: Decision, first: tuple[str, ...]) -> Answer:

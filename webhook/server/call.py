@@ -10,17 +10,22 @@ MAX_BODY = 7 * 1024 * 1024
 """An UPDATE review holds two objects of 3 MiB; controller-runtime reads as much."""
 
 _MAX_DISCARDED = 16 * 1024 * 1024  # of a refused body: read so that the client sees our answer and not a reset
+_MAX_DISCARDED_OF_STRANGERS = 1024 * 1024  # an API server that shows the wrong token should see why
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
 class Refused(Exception):
-    """The call is answered with a 4xx; the text is for whoever sent it. `ended` when its body was read to the end."""
+    """The call is answered with a 4xx; the text is for whoever sent it.
 
-    def __init__(self, status: int, reason: str, *, ended: bool = False) -> None:
+    `ended` when its body was read to the end; `stranger` when its sender is nobody we know, for whom we do less.
+    """
+
+    def __init__(self, status: int, reason: str, *, ended: bool = False, stranger: bool = False) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
         self.ended = ended
+        self.stranger = stranger
 
 
 def checked_length(scope: Scope) -> int:
@@ -74,7 +79,9 @@ async def refuse(scope: Scope, receive: Receive, send: Send, refused: Refused) -
     whole = refused.ended or await _discard(scope, receive, refused)
     text = f"{refused.reason}\n".encode("utf-8", "backslashreplace")
     headers = [_TEXT, (b"content-length", b"%d" % len(text))]
-    if not whole:
+    if refused.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    if refused.stranger or not whole:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": text})
@@ -84,7 +91,7 @@ async def _discard(scope: Scope, receive: Receive, refused: Refused) -> bool:
     """Read what is left of a refused body and keep nothing; True when its end was reached."""
     if refused.status == 408 or any(name == b"expect" for name, _ in scope["headers"]):
         return False
-    left = _MAX_DISCARDED
+    left = _MAX_DISCARDED_OF_STRANGERS if refused.stranger else _MAX_DISCARDED
     try:
         async with asyncio.timeout(2.0):
             while left > 0:

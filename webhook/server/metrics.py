@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from webhook.daemon.families import counter, plain
+from webhook.daemon.families import counter, gauge, plain
 from webhook.daemon.protocol import CLOSED_REASONS
+from webhook.server.handshake import FAILURES
 from webhook.server.record import Outcome, Record
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
-SOURCES = ("policies", "snapshot", "certificate")
-REFUSED_STATUSES = ("400", "408", "413", "415")
+SOURCES = ("policies", "snapshot", "certificate", "client-ca", "bearer-tokens")
+REFUSED_STATUSES = ("400", "401", "403", "408", "413", "415")
+STRANGERS = ("client-name", "token-missing", "token-unknown")
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class Gauges:
     snapshot_age: float | None = None
     snapshot_changes: int = 0
     certificate_expiry: float | None = None
+    source_problems: Mapping[str, bool] = field(default_factory=dict)
+    """Of every source that is configured, whether its files as they are now are not, or not all, in force."""
     ready: bool = False
     connections: int = 0
 
@@ -49,6 +53,8 @@ class Metrics(Collector):
         self.reviews: Counter[str] = Counter({str(outcome): 0 for outcome in Outcome})
         self.policy_results: Counter[tuple[str, str]] = Counter()
         self.refused: Counter[str] = Counter(dict.fromkeys(REFUSED_STATUSES, 0))
+        self.strangers: Counter[str] = Counter(dict.fromkeys(STRANGERS, 0))
+        self.handshakes: Counter[str] = Counter(dict.fromkeys(FAILURES, 0))
         self.closed: Counter[str] = Counter(dict.fromkeys(CLOSED_REASONS, 0))
         self.reloads: Counter[tuple[str, str]] = Counter(
             {(source, result): 0 for source in SOURCES for result in ("success", "failure")}
@@ -83,8 +89,12 @@ class Metrics(Collector):
         """Count a connection that we closed on a client."""
         self.closed[reason] += 1
 
+    def handshake_failed(self, reason: str) -> None:
+        """Count a handshake that came to nothing."""
+        self.handshakes[reason] += 1
+
     def reloaded(self, source: str, *, now: float, failed: bool) -> None:
-        """Count a reload of the policies, the snapshot or the certificate that found something new."""
+        """Count a reload of one of SOURCES that found something new."""
         self.reloads[source, "failure" if failed else "success"] += 1
         if not failed:
             self.last_success[source] = now
@@ -119,6 +129,8 @@ class Metrics(Collector):
         for source, at in self.last_success.items():
             last.add_metric((source,), at)
         yield last
+        yield counter("warmpod_strangers", "Requests of callers who may not ask.", ("reason",), self.strangers)
+        yield counter("warmpod_handshakes_failed", "TLS handshakes that failed, by why.", ("reason",), self.handshakes)
         yield counter("warmpod_connections_closed", "Connections closed on a client, by why.", ("reason",), self.closed)
         yield plain("warmpod_sink_failures", "Records a log or metrics sink failed to take.", self.sink_failures)
         yield from _gauges(self.gauges())
@@ -153,4 +165,10 @@ def _gauges(now: Gauges) -> Iterator[Metric]:
             "When the served certificate expires.",
             now.certificate_expiry,
         )
+    yield gauge(
+        "warmpod_source_problem",
+        "1 while files as they are now are not in force.",
+        ("source",),
+        {source: float(wrong) for source, wrong in now.source_problems.items()},
+    )
     yield GaugeMetricFamily("warmpod_connections_open", "Open connections to the webhook's port.", now.connections)

@@ -13,12 +13,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from webhook.admission.decision import Facts, Settings
 from webhook.daemon.logs import LOGGER
 from webhook.inventory.model import EMPTY, Inventory
 from webhook.policy.model import Mode, PolicySet
 from webhook.policy.problem import Problem
+from webhook.server.bearer_tokens import BearerTokens
 from webhook.server.metrics import Metrics
 from webhook.server.tls import CertificateFiles
 from webhook.sources.policy_files import PolicyFiles, Reload
@@ -40,6 +42,16 @@ class Known:
     namespaces: Mapping[str, Mapping[str, str]]
 
 
+class _Look(NamedTuple):
+    """What one look at the files came to: of each source but the policies, whether something new is in force."""
+
+    policies: Reload
+    snapshot: bool
+    certificate: bool
+    authorities: bool
+    tokens: bool
+
+
 class World:
     """The policies, the snapshot and the certificate in force; `facts` of them for a review.
 
@@ -53,10 +65,14 @@ class World:
         certificate: CertificateFiles,
         settings: Settings,
         metrics: Metrics,
+        *,
+        tokens: BearerTokens | None = None,
     ) -> None:
         self._policies = policies
         self.snapshot = snapshot
         self.certificate = certificate
+        self.authorities = certificate.authorities
+        self.tokens = tokens
         self._settings = settings
         self._metrics = metrics
         self.known = Known(PolicySet(), EMPTY, usable_until=0.0, namespaces={})
@@ -91,7 +107,8 @@ class World:
     async def refresh(self) -> None:
         """Look at every source once, and put what is new and good in force."""
         now = time.time()
-        reload, snapshot_changed, certificate_changed = await asyncio.to_thread(self._read, now)
+        look = await asyncio.to_thread(self._look, now)
+        reload = look.policies
         self.known = Known(
             self._policies.current, self.snapshot.inventory, self.snapshot.usable_until, self.snapshot.namespaces
         )
@@ -100,14 +117,23 @@ class World:
         self.policies_loaded = self.policies_loaded or first
         self._account("policies", reload.changed or first, reload.error, now)
         snapshot_problem = self.snapshot.problem if self.snapshot.configured else None
-        self._account("snapshot", snapshot_changed, snapshot_problem, now)
-        self._account("certificate", certificate_changed, self.certificate.problem, now)
+        self._account("snapshot", look.snapshot, snapshot_problem, now)
+        self._account("certificate", look.certificate, self.certificate.problem, now)
+        if self.authorities is not None:
+            self._account("client-ca", look.authorities, self.authorities.problem, now)
+        if self.tokens is not None:
+            self._account("bearer-tokens", look.tokens, self.tokens.problem, now)
 
-    def _read(self, now: float) -> tuple[Reload, bool, bool]:
-        return (
-            self._policies.refresh(now),
-            self.snapshot.refresh(now),
-            self.certificate.refresh(datetime.fromtimestamp(now, UTC)),
+    def _look(self, now: float) -> _Look:
+        moment = datetime.fromtimestamp(now, UTC)
+        # The authorities first: the certificate's contexts are made with them.
+        authorities = self.authorities is not None and self.authorities.refresh(moment)
+        return _Look(
+            policies=self._policies.refresh(now),
+            snapshot=self.snapshot.refresh(now),
+            certificate=self.certificate.refresh(moment),
+            authorities=authorities,
+            tokens=self.tokens is not None and self.tokens.refresh(),
         )
 
     def _account(self, source: str, changed: bool, error: str | None, now: float) -> None:
@@ -135,6 +161,10 @@ class World:
             }
         if source == "snapshot":
             return {"id": self.known.inventory.id, "nodes": len(self.known.inventory.nodes)}
+        if source == "bearer-tokens":
+            return {"tokens": self.tokens.count if self.tokens else 0}
+        if source == "client-ca":
+            return {"authorities": self.authorities.pem.count("BEGIN") if self.authorities else 0}
         served = self.certificate.served
         return {} if served is None else {"serial": served.serial, "notAfter": served.not_after.isoformat()}
 
@@ -142,6 +172,17 @@ class World:
     def policy_count(self) -> int:
         """How many policies are in force."""
         return len(self.known.policies.policies)
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why no review can be taken yet, or None: no certificate, or nobody who could be let in."""
+        if self.certificate.served is None:
+            return f"--tls-cert, --tls-key: {self.certificate.problem}"
+        if self.authorities is not None and not self.authorities.pem:
+            return f"--client-ca: {self.authorities.problem}"
+        if self.tokens is not None and not self.tokens.count:
+            return f"--bearer-token-file: {self.tokens.problem}"
+        return None
 
     def problem(self, source: str) -> str | None:
         """Why the files of this source as they are now are not in force; None when they are."""

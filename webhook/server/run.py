@@ -16,6 +16,8 @@ from webhook.daemon.logs import LOGGER
 from webhook.daemon.process import CannotStart, Stop, netloc
 from webhook.daemon.protocol import Limits
 from webhook.server import app
+from webhook.server.bearer_tokens import BearerTokens
+from webhook.server.client_authorities import ClientAuthorities
 from webhook.server.metrics import Metrics
 from webhook.server.reload import World
 from webhook.server.sinks import Sinks, log_sink
@@ -47,6 +49,12 @@ class Options:
     drain_seconds: float = 5.0
     tls_wait_seconds: float = 0.0
     """How long to wait at the start, unready and with the port of reviews closed, for a pair that can serve."""
+    client_ca: Path | None = None
+    """Only clients whose certificate one of these authorities signed may shake hands."""
+    client_names: tuple[str, ...] = ()
+    """Common names or DNS names of the certificates that may ask; empty: all that `client_ca` signed."""
+    bearer_tokens: Path | None = None
+    """Only requests with one of these tokens are answered."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -54,36 +62,48 @@ def run(options: Options) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises CannotStart before the first request, and never after."""
     if not options.policies.is_dir():
         raise CannotStart(f"--policies: {options.policies} is not a directory")
+    if options.client_names and options.client_ca is None:
+        raise CannotStart("--client-name: says nothing without --client-ca, which makes clients show a certificate")
     process.run(_serve(options))
 
 
 async def _serve(options: Options) -> None:
     stop = Stop()
     metrics = Metrics()
+    authorities = ClientAuthorities(options.client_ca) if options.client_ca else None
+    tokens = BearerTokens(options.bearer_tokens) if options.bearer_tokens else None
     world = World(
         PolicyFiles(options.policies),
         SnapshotFile(options.snapshot, options.snapshot_max_age),
-        CertificateFiles(options.certificate, options.key),
+        CertificateFiles(options.certificate, options.key, authorities, metrics.handshake_failed),
         options.settings,
         metrics,
+        tokens=tokens,
     )
     await world.refresh()
     if not options.tls_wait_seconds:
-        _must_serve(world)
+        _must_be_free(world)
     engine = cel.environment().name
     identity = Identity(__version__, engine, options.settings.hydrator_image)
     status = Status(identity, world, metrics, lambda: len(reviews.roster.state.connections))
     status.listening = False
     metrics.gauges = status.gauges
     reviews = Listener(
-        app.create_app(world.facts, Sinks([metrics, log_sink], metrics), metrics, probe=status.probe),
+        app.create_app(
+            world.facts,
+            Sinks([metrics, log_sink], metrics),
+            metrics,
+            probe=status.probe,
+            names=frozenset(options.client_names),
+            tokens=tokens,
+        ),
         options.limits,
         metrics.close,
         world.certificate.context,
     )
     plain = Listener(health.create_app(status.checks, metrics, status.document), options.limits, metrics.close)
     metrics_port = await process.start(plain, options.metrics_host, options.metrics_port, "--metrics-port")
-    if not await _pair(world, options, stop):
+    if not await _is_free(world, options, stop):
         await plain.stop(0.2)
         return
     port = await process.start(reviews, options.host, options.port, "--port")
@@ -117,23 +137,21 @@ async def _serve(options: Options) -> None:
     LOGGER.info("stopped", extra={"fields": {"connectionsCut": cut}})
 
 
-async def _pair(world: World, options: Options, stop: Stop) -> bool:
-    """Wait until there is a pair to serve; False when we were asked to stop meanwhile."""
+async def _is_free(world: World, options: Options, stop: Stop) -> bool:
+    """Wait until there is what it takes to answer reviews; False when we were asked to stop meanwhile."""
     until = time.monotonic() + options.tls_wait_seconds
-    if world.certificate.served is None:
-        LOGGER.info(
-            "waiting for the certificate",
-            extra={"fields": {"seconds": options.tls_wait_seconds, "problem": world.certificate.problem}},
-        )
-    while world.certificate.served is None and time.monotonic() < until:
+    if world.obstacle:
+        fields = {"seconds": options.tls_wait_seconds, "problem": world.obstacle}
+        LOGGER.info("waiting to serve", extra={"fields": fields})
+    while world.obstacle and time.monotonic() < until:
         await stop.wait_until_asked(min(_WAIT_LOOK_SECONDS, options.reload_seconds))
         if stop.asked.is_set():
             return False
         await world.refresh()
-    _must_serve(world)
+    _must_be_free(world)
     return True
 
 
-def _must_serve(world: World) -> None:
-    if world.certificate.served is None:
-        raise CannotStart(f"--tls-cert, --tls-key: {world.certificate.problem}")
+def _must_be_free(world: World) -> None:
+    if world.obstacle:
+        raise CannotStart(world.obstacle)

@@ -75,8 +75,24 @@ class Status:
             Check("policies", world.policies_loaded, policies),
             Check("policies-as-they-are", error is None, error or "in force", required=False),
             Check("snapshot", world.snapshot.usable, snapshot, required=False),
+            *self._callers(),
             *(Check("policy-problem", False, str(problem), False) for problem in world.problems[:_PROBLEMS_SHOWN]),
         ]
+
+    def _callers(self) -> list[Check]:
+        """Whether those who may ask can be told from those who may not; no lines where everybody may."""
+        found = []
+        authorities, tokens = self._world.authorities, self._world.tokens
+        if authorities is not None:
+            found.append(Check("client-ca", authorities.problem is None, authorities.problem or "in force", False))
+        if tokens is not None:
+            told = f"{tokens.count} accepted"
+            passes = tokens.problem is None
+            # With none left every review is refused, so that it is better to send none here.
+            found.append(
+                Check("bearer-tokens", passes, told if passes else f"{told}; {tokens.problem}", not tokens.count)
+            )
+        return found
 
     def gauges(self) -> Gauges:
         """What the metrics ask at every scrape."""
@@ -91,9 +107,25 @@ class Status:
             snapshot_age=world.snapshot.age,
             snapshot_changes=world.snapshot.changes,
             certificate_expiry=None if served is None else served.not_after.timestamp(),
+            source_problems=self._source_problems(),
             ready=is_ready(self.checks()),
             connections=self._connections(),
         )
+
+    def _source_problems(self) -> dict[str, bool]:
+        world = self._world
+        wrong = any(problem.severity == "error" for problem in world.problems)
+        found = {
+            "policies": wrong or world.problem("policies") is not None,
+            "certificate": world.certificate.problem is not None,
+        }
+        if world.snapshot.configured:
+            found["snapshot"] = world.snapshot.problem is not None
+        if world.authorities is not None:
+            found["client-ca"] = world.authorities.problem is not None
+        if world.tokens is not None:
+            found["bearer-tokens"] = world.tokens.problem is not None
+        return found
 
     def document(self) -> dict[str, Any]:
         """What `GET /status` answers: plain JSON, null for what is not known. Ages are in seconds, times in UTC."""

@@ -3,38 +3,58 @@
 `load_cert_chain` on a live context with a pair that does not match raises and leaves the context unable to serve. So a
 fresh context is made for every pair that passed its checks, and the handshake's SNI callback (which OpenSSL calls for
 clients without SNI too) swaps it in. A bad pair changes nothing.
+
+Where clients must show a certificate, their authorities are part of that fresh context. OpenSSL takes the store of
+authorities from the context that was swapped in, but whether a certificate is asked for from the first one: so the
+listener's context asks, and trusts nobody.
 """
 
 from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
 from certs.issue import MAX_PEM_BYTES, Served, UnusablePair, check_pair
+from webhook.server.client_authorities import ClientAuthorities
+from webhook.server.handshake import counted
 
 
 class CertificateFiles:
     """A PEM certificate (chain) and key on disk; the last pair that passed its checks serves.
 
     `context` is for the listener, for life. `served` is what clients get now, None before the first good pair.
-    `problem` says why the files as they are now are not served, or is None.
+    `problem` says why the files as they are now are not served, or is None. With `authorities` only clients shake hands
+    whose certificate they signed; what fails is told to `count`.
     """
 
-    def __init__(self, certificate: Path, key: Path) -> None:
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path,
+        authorities: ClientAuthorities | None = None,
+        count: Callable[[str], None] = lambda _reason: None,
+    ) -> None:
         self._certificate = certificate
         self._key = key
         self._seen: bytes | None = None
         self._current: ssl.SSLContext | None = None
         self.served: Served | None = None
         self.problem: str | None = None
-        self.context = _fresh_context()
+        self.authorities = authorities
+        self._trusted = ""
+        self._pair = (b"", b"")
+        self.context = self._fresh()
         self.context.sni_callback = self._choose
+        self.context.sslobject_class = counted(count)
 
     def refresh(self, now: datetime) -> bool:
         """Look at the files; True when a new pair serves from now on. Never raises: see `problem`."""
+        if self._current is not None and self.authorities is not None and self.authorities.pem != self._trusted:
+            self._current = self._serving(*self._pair)  # whatever the files hold by now, it serves
         try:
             certificate, key = self._read()
             digest = sha256(certificate + b"\0" + key).digest()
@@ -44,8 +64,7 @@ class CertificateFiles:
             if digest == self._seen:  # a pair that serves, and was hidden for a while by a bad one
                 self.problem = None
                 return False
-            fresh = _fresh_context()
-            _load(fresh, certificate, key)
+            fresh = self._serving(certificate, key)
         except UnusablePair as error:
             self.problem = f"{self._certificate} and {self._key}: {error}"
             return False
@@ -56,7 +75,25 @@ class CertificateFiles:
             self.problem = f"{error.filename or self._certificate}: {error.strerror or error}"
             return False
         self._current, self._seen, self.served, self.problem = fresh, digest, served, None
+        self._pair = (certificate, key)
         return True
+
+    def _serving(self, certificate: bytes, key: bytes) -> ssl.SSLContext:
+        context = self._fresh()
+        _load(context, certificate, key)
+        if self.authorities is not None and self.authorities.pem:
+            context.load_verify_locations(cadata=self.authorities.pem)
+        self._trusted = self.authorities.pem if self.authorities is not None else ""
+        return context
+
+    def _fresh(self) -> ssl.SSLContext:
+        context = _fresh_context()
+        if self.authorities is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            # As Go has it, and the API server's own --client-ca-file: what stands in the file is trusted as it is, also
+            # an authority in the middle of a chain.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
 
     def _read(self) -> tuple[bytes, bytes]:
         # Kubernetes swaps a mounted Secret by one link, `..data`. Resolving it once reads both files of one version.
