@@ -209,6 +209,11 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
+def check_name(name: str) -> None:
+    """Raise `InvalidName` for what is neither a DNS name nor an IP address."""
+    _general_name(name)
+
+
 def _general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
