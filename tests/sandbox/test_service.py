@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from webhook.sandbox import SandboxFailed
+from webhook.sandbox.deployment import Container
 from webhook.sandbox.service import Service
 
 METRICS = b"""# HELP warmpod_writes_total Writes.
@@ -86,6 +87,41 @@ def test_what_was_not_started_says_so(tmp_path: Path) -> None:
 def test_a_process_that_ends_says_why_in_its_log(tmp_path: Path) -> None:
     service = Service("broken", tmp_path)
     service.metrics_port = 1
-    service.run("no-such-command")
+    service.run(Container(("no-such-command",), {}))
     with pytest.raises(SandboxFailed, match="no-such-command"):
         service.wait_until_ready()
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"WARMPOD_TLS_CERT": "c", "WARMPOD_TLS_KEY": "k"}, "Missing option '--policies'"),
+        ({"WARMPOD_POLICIES": "p", "WARMPOD_PORT": "of-the-manifest"}, "'of-the-manifest' is not a valid integer"),
+    ],
+    ids=["what the user set is no setting of a part", "what the container sets is"],
+)
+def test_a_part_gets_its_containers_settings_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], complaint: str
+) -> None:
+    monkeypatch.setenv("WARMPOD_POLICIES", "/of/the/user")
+    service = Service("told", tmp_path)
+    service.metrics_port = 1
+    service.run(Container(("webhook",), settings))
+    with pytest.raises(SandboxFailed, match=complaint):
+        service.wait_until_ready()
+
+
+def test_a_flag_wins_over_a_setting(tmp_path: Path) -> None:
+    service = Service("told", tmp_path)
+    service.metrics_port = 1
+    service.run(Container(("webhook",), {"WARMPOD_PORT": "of-the-manifest"}), "--port=of-the-flag")
+    with pytest.raises(SandboxFailed, match="'of-the-flag' is not a valid integer"):
+        service.wait_until_ready()
+
+
+def test_a_killed_one_is_gone(tmp_path: Path) -> None:
+    service = Service("told", tmp_path)
+    service.kill()
+    service.run(Container(("webhook",), {}))
+    service.kill()
+    assert not service.running

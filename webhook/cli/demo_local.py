@@ -23,7 +23,8 @@ from webhook.inventory import nodeset, snapshot
 from webhook.inventory.model import Artifact, Inventory, NodeRoom
 from webhook.kube import Object, image, names
 from webhook.kube.review import for_pod
-from webhook.sandbox import Progress, install, ports
+from webhook.sandbox import Progress, deployment, install, ports
+from webhook.sandbox.webhook import HYDRATOR_IMAGE, POD_SECURITY_LEVEL, Settings, Webhook
 
 #: How often the changed policy is looked for, and how long at most.
 _POLL_SECONDS: Final = 0.1
@@ -42,8 +43,16 @@ def play(progress: Progress) -> scene.Outcome:
         scene.write_policy(policies, "Audit")
         authority = issue_authority(datetime.now(UTC))
         progress("starting the webhook")
-        webhook = install.Webhook(directory, stock, install.Settings(policies))
-        webhook.start(authority)
+        webhook = Webhook(
+            deployment.container(install.deployment(), deployment.WEBHOOK, deployment.Pod("demo", "demo")),
+            Settings(policies),
+            name="webhook",
+            logs=directory / "logs",
+            pair=directory / "tls",
+            snapshot=stock,
+        )
+        webhook.issue(authority)
+        webhook.start()
         try:
             webhook.wait_until_ready()
             progress("asking it in Audit, then in Enforce")
@@ -52,7 +61,7 @@ def play(progress: Progress) -> scene.Outcome:
             webhook.stop()
 
 
-def _scenes(webhook: install.Webhook, authority: Pair, policies: Path, stock: Path) -> scene.Outcome:
+def _scenes(webhook: Webhook, authority: Pair, policies: Path, stock: Path) -> scene.Outcome:
     sent = scene.pod()
     audited = _ask(webhook, authority, sent)
     would_patch = withheld(policies, stock, sent)
@@ -80,8 +89,7 @@ def _scenes(webhook: install.Webhook, authority: Pair, policies: Path, stock: Pa
 
 def withheld(policies: Path, stock: Path, sent: Object) -> list[Object]:
     """What the policies in Audit withhold from this pod, by the function that the webhook asks."""
-    # What the sandbox tells its webhook (webhook/sandbox/install.py).
-    told = installation(read_policies(str(policies)), install.HYDRATOR_IMAGE, "privileged", read_inventory(str(stock)))
+    told = installation(read_policies(str(policies)), HYDRATOR_IMAGE, POD_SECURITY_LEVEL, read_inventory(str(stock)))
     facts = in_namespace(told, scene.NAMESPACE, told.inventory.namespaces.get(scene.NAMESPACE, {}))
     return admit(for_pod(sent, namespace=scene.NAMESPACE), facts).would_patch
 
@@ -110,7 +118,7 @@ def _inventory(now: float) -> Inventory:
     )
 
 
-def _ask(webhook: install.Webhook, authority: Pair, pod: Object) -> dict[str, Any]:
+def _ask(webhook: Webhook, authority: Pair, pod: Object) -> dict[str, Any]:
     """POST one AdmissionReview; the `response` of the answer."""
     request = for_pod(pod, namespace=scene.NAMESPACE).raw
     body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})

@@ -1,7 +1,7 @@
-"""Warmpod in the sandbox: the real webhook process, and the project's own manifests pointed at it.
+"""The project's own manifests in the sandbox: rendered by kubectl as users render them, and created one by one.
 
-A Service cannot lead to loopback, so each `clientConfig.service` becomes the URL of the process; everything else stays
-as `manifests/base` has it. What would run in the cluster (Deployments and what belongs to them) is left out.
+A Service cannot lead to loopback, so each `clientConfig.service` becomes the URL of a process; and there are as many
+pods as processes play them. Everything else stays as the overlay has it. kwok pretends the Deployment's pods.
 """
 
 from __future__ import annotations
@@ -9,21 +9,19 @@ from __future__ import annotations
 import base64
 import http.client
 import subprocess
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 import webhook
-from certs.issue import Pair, issue_leaf
 from webhook.kube import Object
-from webhook.sandbox import SandboxFailed, ports
+from webhook.sandbox import SandboxFailed
 from webhook.sandbox.api import Api, RefusedRequest
-from webhook.sandbox.credentials import write_private
 from webhook.sandbox.process import wait_until
-from webhook.sandbox.service import Service
+from webhook.sandbox.webhook import Webhook
 
-HYDRATOR_IMAGE = "warmpod.dev/hydrator:sandbox"
-"""What the init containers name. Nothing pulls it: no container runs here."""
+OVERLAY: Final = "enforce"
+"""Of manifests/overlays: what the sandbox installs."""
 
 _PACKAGE = Path(webhook.__file__).resolve().parent
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
@@ -31,15 +29,21 @@ _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 COLLECTIONS = {
     "Namespace": "/api/v1/namespaces",
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
+    "ConfigMap": "/api/v1/namespaces/{namespace}/configmaps",
+    "Service": "/api/v1/namespaces/{namespace}/services",
     "ClusterRole": f"{_RBAC}/clusterroles",
     "ClusterRoleBinding": f"{_RBAC}/clusterrolebindings",
     "Role": f"{_RBAC}/namespaces/{{namespace}}/roles",
     "RoleBinding": f"{_RBAC}/namespaces/{{namespace}}/rolebindings",
+    "PriorityClass": "/apis/scheduling.k8s.io/v1/priorityclasses",
+    "Deployment": "/apis/apps/v1/namespaces/{namespace}/deployments",
+    "PodDisruptionBudget": "/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies",
     "ValidatingAdmissionPolicy": f"{_ADMISSION}/validatingadmissionpolicies",
     "ValidatingAdmissionPolicyBinding": f"{_ADMISSION}/validatingadmissionpolicybindings",
     "MutatingWebhookConfiguration": f"{_ADMISSION}/mutatingwebhookconfigurations",
 }
-"""Where objects of each kind are created; other kinds are left out."""
+"""Where objects of each kind are created."""
 
 _PROBE: Object = {
     "apiVersion": "v1",
@@ -51,85 +55,25 @@ _PROBE: Object = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the webhook process is told beyond where its files are.
-
-    `arguments` are further flags of `warmpod webhook`.
-    """
-
-    policies: Path
-    hydrator_image: str = HYDRATOR_IMAGE
-    arguments: tuple[str, ...] = ()
-
-
-class Webhook(Service):
-    """`warmpod webhook` as a process of its own, on two free ports of loopback."""
-
-    def __init__(self, directory: Path, snapshot: Path, settings: Settings) -> None:
-        super().__init__("webhook", directory / "logs")
-        self._snapshot = snapshot
-        self._settings = settings
-        self._certificate = directory / "credentials" / "webhook.crt"
-        self._key = directory / "credentials" / "webhook.key"
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        """Where the API server finds `/mutate`; without the path."""
-        return f"https://{ports.LOOPBACK}:{self.port}"
-
-    def start(self, authority: Pair) -> None:
-        """Start it with a certificate of `authority`, on the ports it had before if it was started before."""
-        if not self.port:
-            self.port, self.metrics_port = ports.free(2)
-            leaf = issue_leaf(
-                authority, [ports.LOOPBACK, "localhost"], datetime.now(UTC), common_name="warmpod-webhook"
-            )
-            write_private(self._certificate, leaf.certificate_pem)
-            write_private(self._key, leaf.key_pem)
-        settings = self._settings
-        self.run(
-            "webhook",
-            f"--policies={settings.policies}",
-            f"--snapshot={self._snapshot}",
-            f"--tls-cert={self._certificate}",
-            f"--tls-key={self._key}",
-            f"--host={ports.LOOPBACK}",
-            f"--port={self.port}",
-            f"--metrics-host={ports.LOOPBACK}",
-            f"--metrics-port={self.metrics_port}",
-            f"--hydrator-image={settings.hydrator_image}",
-            # What the API server's own PodSecurity admission assumes of a namespace without the label.
-            "--default-pod-security-level=privileged",
-            "--reload-seconds=0.5",
-            "--drain-seconds=0",
-            *settings.arguments,
-        )
-
-    def reviews(self) -> int:
-        """How many reviews it has answered since it started. Raises OSError when it does not answer."""
-        return int(self.count("warmpod_reviews_total"))
-
-    def has_read(self, snapshot_id: str) -> bool:
-        """Whether it decides by this snapshot."""
-        try:
-            return f"snapshot: id {snapshot_id} " in self.details()
-        except OSError:
-            return False
-
-
 def manifests_directory() -> Path:
-    """`manifests/base` of the checkout, or of the installed package. Raises `SandboxFailed` where there is none."""
-    for candidate in (_PACKAGE / "shipped" / "manifests" / "base", _PACKAGE.parent / "manifests" / "base"):
-        if (candidate / "kustomization.yaml").is_file():
+    """`manifests` of the checkout, or of the installed package. Raises `SandboxFailed` where there is none."""
+    for candidate in (_PACKAGE / "shipped" / "manifests", _PACKAGE.parent / "manifests"):
+        if (candidate / "base" / "kustomization.yaml").is_file():
             return candidate
     raise SandboxFailed("this installation of Warmpod has no manifests; install it again from a wheel or a checkout")
 
 
-def rendered(kubectl: Path) -> list[Object]:
-    """The documents of the manifests, as `kubectl kustomize` gives them. Raises `SandboxFailed` with its words."""
-    directory = manifests_directory()
+def deployment() -> Object:
+    """The Deployment as its file has it: for where there is no kubectl. Raises `SandboxFailed` without manifests."""
+    import yaml  # noqa: PLC0415 - a tenth of a second that `--help` does not need
+
+    found: Object = yaml.safe_load((manifests_directory() / "base" / "deployment.yaml").read_bytes())
+    return found
+
+
+def rendered(kubectl: Path, overlay: str = OVERLAY) -> list[Object]:
+    """The documents of an overlay, as `kubectl kustomize` gives them. Raises `SandboxFailed` with its words."""
+    directory = manifests_directory() / "overlays" / overlay
     done = subprocess.run([kubectl, "kustomize", directory], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SandboxFailed(f"kubectl cannot render {directory}: {done.stderr.strip()}")
@@ -138,26 +82,36 @@ def rendered(kubectl: Path) -> list[Object]:
     return list(yaml.safe_load_all(done.stdout))
 
 
-def apply(api: Api, documents: list[Object]) -> None:
-    """Create what of the manifests belongs here. Raises `SandboxFailed` with the API server's words."""
+def apply(api: Api, documents: Iterable[Object]) -> None:
+    """Create objects of `COLLECTIONS`. Raises `SandboxFailed` with the API server's words."""
     for document in documents:
-        if collection := COLLECTIONS.get(document["kind"]):
-            metadata = document["metadata"]
-            try:
-                api.call("POST", collection.format(namespace=metadata.get("namespace", "")), document)
-            except RefusedRequest as error:
-                raise SandboxFailed(
-                    f"the API server refuses {document['kind']} {metadata['name']} of {manifests_directory()}: {error}"
-                ) from error
+        metadata = document["metadata"]
+        path = COLLECTIONS[document["kind"]].format(namespace=metadata.get("namespace", ""))
+        try:
+            api.call("POST", path, document)
+        except RefusedRequest as error:
+            raise SandboxFailed(
+                f"the API server refuses {document['kind']} {metadata['name']} of {manifests_directory()}: {error}"
+            ) from error
+
+
+def scaled(document: Object, replicas: int) -> Object:
+    """A Deployment with so many replicas; any other document as it is."""
+    if document["kind"] != "Deployment":
+        return document
+    return {**document, "spec": {**document["spec"], "replicas": replicas}}
 
 
 def pointed_at(configuration: Object, url: str, authority_pem: bytes) -> Object:
-    """The webhook configuration with each service replaced by `url`, the paths kept, trusting `authority_pem`."""
-    bundle = base64.b64encode(authority_pem).decode()
+    """The webhook configuration with each service replaced by `url`, the paths kept, trusting `authority_pem`.
+
+    Nobody when that is empty: the controller fills it in.
+    """
+    trusted = {"caBundle": base64.b64encode(authority_pem).decode()} if authority_pem else {}
     return {
         **configuration,
         "webhooks": [
-            {**hook, "clientConfig": {"url": url + hook["clientConfig"]["service"]["path"], "caBundle": bundle}}
+            {**hook, "clientConfig": {"url": url + hook["clientConfig"]["service"]["path"], **trusted}}
             for hook in configuration["webhooks"]
         ],
     }

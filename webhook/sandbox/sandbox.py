@@ -21,20 +21,26 @@ from webhook.sandbox.cluster import ControlPlane
 from webhook.sandbox.controller import Controller
 from webhook.sandbox.installation import SETTLE_SECONDS, SNAPSHOT, Installation, Wanted
 from webhook.sandbox.nodes import PretendNode, manifest
+from webhook.sandbox.ports import LOOPBACK
 from webhook.sandbox.process import Process, wait_until
+from webhook.sandbox.replica import Replica
+from webhook.sandbox.webhook import HYDRATOR_IMAGE, Webhook
 
 
 class Sandbox:
     """`with Sandbox(policies=Path("policies"), nodes=fleet(...)) as box: box.kubectl("apply", "-f", ...)`.
 
     Within the block an API server answers, the nodes are ready, the webhook is called for pods of every namespace that
-    the manifests do not exclude, and the real controller keeps the snapshot and the labels of the nodes. Everything
-    ends with the block, and with this process, however it ends. Enter it from a thread that lives as long (`Process`).
+    the manifests do not exclude, and the real controller keeps the snapshot, the labels of the nodes and the webhook's
+    certificates. Everything ends with the block, and with this process, however it ends. Enter it from a thread that
+    lives as long (`Process`).
 
-    `policies` is read by the webhook as it changes; None starts no webhook. `controllers` may be none, or several, of
-    which one is elected. `directory` holds kubeconfig, logs and data, and keeps the logs afterwards; None takes a
-    temporary one. `audit_log` is a file that gets the API server's audit events. `api_server_arguments` are further
-    flags of kube-apiserver.
+    `policies` is read by the webhook as it changes; None starts no webhook. `replicas` are pairs of a webhook and its
+    controller, of which one controller is elected; the API server calls the first one's webhook. More `controllers`
+    than that run by themselves; none at all leaves the webhooks alone, with certificates of the sandbox's authority.
+    `directory` holds kubeconfig, logs and data, and keeps the logs
+    afterwards; None takes a temporary one. `audit_log` is a file that gets the API server's audit events.
+    `api_server_arguments` are further flags of kube-apiserver.
     """
 
     def __init__(
@@ -44,8 +50,9 @@ class Sandbox:
         nodes: Sequence[PretendNode] = (),
         directory: Path | None = None,
         assets: Path | None = None,
-        hydrator_image: str = install.HYDRATOR_IMAGE,
+        hydrator_image: str = HYDRATOR_IMAGE,
         webhook_arguments: Sequence[str] = (),
+        replicas: int = 1,
         controllers: int = 1,
         controller_arguments: Sequence[str] = (),
         audit_log: Path | None = None,
@@ -61,7 +68,8 @@ class Sandbox:
             policies=policies.absolute() if policies else None,
             hydrator_image=hydrator_image,
             webhook_arguments=tuple(webhook_arguments),
-            controllers=controllers,
+            replicas=replicas,
+            controllers=max(controllers, replicas) if controllers else 0,
             controller_arguments=tuple(controller_arguments),
         )
         self._audit_log = audit_log
@@ -113,24 +121,29 @@ class Sandbox:
         return self._api
 
     @property
-    def webhook(self) -> install.Webhook:
-        """The webhook's process. Raises AssertionError in a sandbox without one."""
-        assert self._warmpod.webhook is not None, "this sandbox has no webhook"
-        return self._warmpod.webhook
+    def replicas(self) -> tuple[Replica, ...]:
+        """Webhooks and the controllers beside them; the API server calls the first one."""
+        return tuple(self._warmpod.replicas)
+
+    @property
+    def webhook(self) -> Webhook:
+        """The first replica's webhook. Raises AssertionError in a sandbox without one."""
+        assert self._warmpod.replicas, "this sandbox has no webhook"
+        return self._warmpod.replicas[0].webhook
 
     @property
     def webhook_url(self) -> str:
         """Where the API server finds `/mutate`; without the path. Empty in a sandbox without a webhook."""
-        return self._warmpod.webhook.url if self._warmpod.webhook else ""
+        return self.webhook.url if self._warmpod.replicas else ""
 
     @property
     def controllers(self) -> tuple[Controller, ...]:
-        """The controllers' processes; the first one is the webhook's sidecar."""
+        """The controllers' processes; the first one is the first webhook's sidecar."""
         return tuple(self._warmpod.controllers)
 
     @property
     def authority_pem(self) -> bytes:
-        """The certificate of the authority that signed the API server's and the webhook's certificates."""
+        """The certificate of the authority that signed the API server's certificate."""
         return self._control_plane.authority_pem
 
     def kubeconfig_of(self, token: str) -> bytes:
@@ -181,8 +194,22 @@ class Sandbox:
         self._warmpod.restart_webhook()
         self.take_stock()
 
+    def add_replica(
+        self, name: str, *, host: str = LOOPBACK, webhook: Sequence[str] = (), controller: Sequence[str] = ()
+    ) -> Replica:
+        """Start one more replica, with further flags of its two commands; returns when its webhook is ready.
+
+        `name` is a DNS label. `host` is an address of this machine that its webhook listens on: what a Service is to
+        lead to may not be loopback. Nothing leads there by itself.
+        """
+        return self._warmpod.add_replica(name, host=host, webhook=webhook, controller=controller)
+
+    def remove_replica(self, one: Replica) -> None:
+        """End a replica, for good."""
+        self._warmpod.remove_replica(one)
+
     def add_controller(self, name: str, *arguments: str) -> Controller:
-        """Start one more controller, with further flags of `warmpod controller`; returns when it is ready."""
+        """Start one more controller beside no webhook, with further flags; returns when it is ready."""
         made = self._warmpod.add_controller(name, *arguments)
         made.wait_until_ready()
         return made
@@ -263,15 +290,15 @@ class Sandbox:
         wait_until(self._settled, "bring the nodes up", processes=self.processes, seconds=SETTLE_SECONDS)
         self._hydrate(models.DEFAULT_NAMESPACE)
         self.take_stock()
-        if self._installation.webhook:
-            install.wait_until_called(self._api, self._installation.webhook, SETTLE_SECONDS)
+        if self._installation.replicas:
+            install.wait_until_called(self._api, self.webhook, SETTLE_SECONDS)
         self._held.announce(
             {
                 "kubeconfig": str(self.kubeconfig),
                 "kubectl": str(self.binaries.kubectl),
                 "server": self._plane.server,
                 "webhook": self.webhook_url,
-                "metrics": self.webhook.metrics_url if self._installation.webhook else "",
+                "metrics": self.webhook.metrics_url if self._installation.replicas else "",
             }
         )
         self._progress(f"up in {time.monotonic() - began:.1f} s")

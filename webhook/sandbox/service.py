@@ -5,12 +5,14 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import webhook
 from webhook.sandbox import SandboxFailed, ports
+from webhook.sandbox.deployment import Container
 from webhook.sandbox.process import Process, wait_until
 
 READY_SECONDS = 30.0
@@ -45,12 +47,15 @@ class Service:
         """Where `/readyz` and `/metrics` are."""
         return f"http://{ports.LOOPBACK}:{self.metrics_port}"
 
-    def run(self, command: str, *arguments: str) -> None:
-        """Start `warmpod COMMAND ARGUMENT...`, after the end of the one before; failures show up as one that ended."""
+    def run(self, container: Container, *arguments: str) -> None:
+        """Start the container's command, after the end of the one before; failures show up as one that ended.
+
+        `arguments` are further flags, which win over the container's variables.
+        """
         self.stop()
         # -P: the working directory must not provide modules.
-        line = [sys.executable, "-P", "-m", "webhook.cli.main", command, *arguments]
-        self._process = Process(self.name, line, self._log, environment=_environment())
+        line = [sys.executable, "-P", "-m", "webhook.cli.main", *container.arguments, *arguments]
+        self._process = Process(self.name, line, self._log, environment=_environment(container))
         self._process.start()
 
     def wait_until_ready(self, others: Sequence[Process] = ()) -> None:
@@ -81,6 +86,12 @@ class Service:
         """What `/readyz?verbose` says. Raises OSError when it does not answer."""
         return self._get("/readyz?verbose")[1]
 
+    def kill(self) -> None:
+        """End it as a machine that fails would; returns when it is gone."""
+        if self._process is not None:
+            self._process.send(signal.SIGKILL)
+            self._process.stop()
+
     def stop(self, grace: float = 5.0) -> None:
         """End it, if it was started: SIGTERM, after `grace` seconds SIGKILL."""
         if self._process is not None:
@@ -98,7 +109,9 @@ class Service:
             connection.close()
 
 
-def _environment() -> dict[str, str]:
+def _environment(container: Container) -> dict[str, str]:
+    # The settings of whoever runs the sandbox are the sandbox's, and none of its parts'.
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("WARMPOD_")}
     # A checkout that is not installed works, too.
     path = os.pathsep.join(filter(None, [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path}
+    return {**inherited, "PYTHONPATH": path, **container.environment}
