@@ -7,11 +7,11 @@ import http.client
 import json
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import uvloop
 
@@ -75,20 +75,29 @@ class Server:
         return http.client.HTTPSConnection("localhost", self.port, timeout=10, context=trust)
 
     def ask(
-        self, trust: ssl.SSLContext, path: str = "/mutate", body: bytes = REVIEW, **headers: str
+        self,
+        trust: ssl.SSLContext,
+        headers: Mapping[str, str] | None = None,
+        *,
+        path: str = "/mutate",
+        body: bytes = REVIEW,
     ) -> tuple[int, str]:
         """One request on a connection of its own: the status, and the text."""
         connection = self.connect(trust)
         try:
-            return post(connection, path, body, **headers)
+            return post(connection, headers, path=path, body=body)
         finally:
             connection.close()
 
 
 def post(
-    connection: http.client.HTTPConnection, path: str = "/mutate", body: bytes = REVIEW, **headers: str
+    connection: http.client.HTTPConnection,
+    headers: Mapping[str, str] | None = None,
+    *,
+    path: str = "/mutate",
+    body: bytes = REVIEW,
 ) -> tuple[int, str]:
-    connection.request("POST", path, body, {"content-type": "application/json", **headers})
+    connection.request("POST", path, body, {"content-type": "application/json", **(headers or {})})
     answer = connection.getresponse()
     return answer.status, answer.read().decode()
 
@@ -179,6 +188,3 @@ def metric(metrics: Metrics, line: str) -> float:
     found = [row for row in metrics.exposition().decode().splitlines() if row.startswith(f"{line} ")]
     assert found, line
     return float(found[0].rpartition(" ")[2])
-
-
-Document = dict[str, Any]

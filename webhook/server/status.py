@@ -16,6 +16,8 @@ import msgspec
 
 from webhook.daemon.health import Check, is_ready
 from webhook.policy.model import Mode
+from webhook.server.bearer_tokens import BearerTokens
+from webhook.server.client_authorities import ClientAuthorities
 from webhook.server.metrics import Gauges, Metrics
 from webhook.server.reload import World
 
@@ -154,6 +156,10 @@ class Status:
                 "usable": time.time() < world.known.usable_until,
                 "problem": world.snapshot.problem,
             },
+            "callers": {
+                "clientCertificate": _asked_for(world.authorities),
+                "bearerTokens": _asked_for(world.tokens),
+            },
             "hydratorImage": self._identity.hydrator_image or None,
             "reviews": self._metrics.reviews.total(),
         }
@@ -172,6 +178,11 @@ class Status:
             "a": None if age is None else round(age, 1),
         }
         return PROBE_PREFIX + msgspec.json.encode(told).decode()
+
+
+def _asked_for(source: ClientAuthorities | BearerTokens | None) -> dict[str, str | None] | None:
+    """None where callers need not show it."""
+    return None if source is None else {"problem": source.problem}
 
 
 def _time(moment: datetime) -> str:

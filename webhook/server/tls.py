@@ -90,6 +90,9 @@ class CertificateFiles:
         context = _fresh_context()
         if self.authorities is not None:
             context.verify_mode = ssl.CERT_REQUIRED
+            # A session of TLS 1.2 can be taken up again without a certificate, after its authority was distrusted, and
+            # `ssl` has no switch for OpenSSL's store of sessions. Every kube-apiserver since 2019 has TLS 1.3.
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
             # As Go has it, and the API server's own --client-ca-file: what stands in the file is trusted as it is, also
             # an authority in the middle of a chain.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
