@@ -29,6 +29,9 @@ BOOT = names.NODE_LABEL_BOOT
 MARK = f"{HEX}.1795326759"
 OURS = {IMAGE: "warm", MODEL: "warm", BOOT: MARK}
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+SYSTEM = f"/api/v1/namespaces/{controller.NAMESPACE}"
+SECRETS = f"{SYSTEM}/secrets"
+REGISTRATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{controller.NAMESPACE}/leases"
 TEAM = {"team": "a", "example.com/gpu.model": "h100"}
 
@@ -203,23 +206,30 @@ CALLS: dict[str, tuple[str, str, Object | None]] = {
     "evict a pod": ("POST", "/api/v1/namespaces/default/pods/x/eviction", {"metadata": {"name": "x"}}),
     "a pod's logs": ("GET", "/api/v1/namespaces/default/pods/x/log", None),
     "secrets": ("GET", "/api/v1/secrets", None),
-    "secrets of our namespace": ("GET", f"/api/v1/namespaces/{controller.NAMESPACE}/secrets", None),
+    "secrets of our namespace": ("GET", SECRETS, None),
     "config maps": ("GET", "/api/v1/configmaps", None),
     "a token of its own": (
         "POST",
-        f"/api/v1/namespaces/{controller.NAMESPACE}/serviceaccounts/{controller.ACCOUNT}/token",
+        f"{SYSTEM}/serviceaccounts/{controller.ACCOUNT}/token",
         {"spec": {}},
     ),
     "leases of others": ("GET", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/x", None),
     "heartbeats of nodes": ("DELETE", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/gpu-1", None),
-    "another lease of our namespace": ("GET", f"{LEASES}/other", None),
-    "list leases": ("GET", LEASES, None),
-    "delete our lease": ("DELETE", f"{LEASES}/{controller.LEASE}", None),
-    "the webhook's registration": (
-        "GET",
-        "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/warmpod",
-        None,
-    ),
+    "all leases": ("GET", "/apis/coordination.k8s.io/v1/leases", None),
+    "another secret of our namespace": ("GET", f"{SECRETS}/git-credentials", None),
+    "a secret of another namespace": ("POST", "/api/v1/namespaces/default/secrets", {"metadata": {"name": "x"}}),
+    "delete our secret": ("DELETE", f"{SECRETS}/{names.TLS_SECRET}", None),
+    "config maps of our namespace": ("GET", f"{SYSTEM}/configmaps/{names.POLICIES_CONFIG_MAP}", None),
+    "a config map of our namespace": ("POST", f"{SYSTEM}/configmaps", {"metadata": {"name": "x"}}),
+    "our policies": ("PUT", f"{SYSTEM}/configmaps/{names.POLICIES_CONFIG_MAP}", {"metadata": {"name": "x"}}),
+    "events of our namespace": ("GET", f"{SYSTEM}/events", None),
+    "an event elsewhere": ("POST", "/api/v1/namespaces/default/events", {"metadata": {"name": "x"}}),
+    "our deployment": ("DELETE", f"/apis/apps/v1/namespaces/{controller.NAMESPACE}/deployments/warmpod", None),
+    "all registrations": ("GET", REGISTRATIONS, None),
+    "another registration": ("GET", f"{REGISTRATIONS}/other", None),
+    "a new registration": ("POST", REGISTRATIONS, {"metadata": {"name": "warmpod"}}),
+    "replace the registration": ("PUT", f"{REGISTRATIONS}/warmpod", {"metadata": {"name": "warmpod"}}),
+    "delete the registration": ("DELETE", f"{REGISTRATIONS}/warmpod", None),
     "its own policy": (
         "DELETE",
         "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/nodes.warmpod.dev",
@@ -251,11 +261,33 @@ def test_what_it_watches_can_be_listed(ours: Api, path: str) -> None:
     assert "items" in ours.call("GET", path, limit="1")
 
 
-def test_its_lease_is_its_own(ours: Api) -> None:
-    lease: Object = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": controller.LEASE}}
+@pytest.mark.parametrize("name", [controller.LEASE, f"{names.REPLICA_LEASE_PREFIX}some-pod"])
+def test_leases_of_our_namespace_are_its_own(ours: Api, name: str) -> None:
+    lease: Object = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}}
     made = ours.call("POST", LEASES, lease)
-    assert ours.call("GET", f"{LEASES}/{controller.LEASE}")["metadata"]["uid"] == made["metadata"]["uid"]
-    ours.call("PUT", f"{LEASES}/{controller.LEASE}", {**made, "spec": {"holderIdentity": "me"}})
+    assert ours.call("GET", f"{LEASES}/{name}")["metadata"]["uid"] == made["metadata"]["uid"]
+    ours.call("PUT", f"{LEASES}/{name}", {**made, "spec": {"holderIdentity": "me"}})
+    assert name in [each["metadata"]["name"] for each in ours.call("GET", LEASES)["items"]]
+    ours.call("DELETE", f"{LEASES}/{name}")
+
+
+def test_its_secret_is_its_own(ours: Api) -> None:
+    secret: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": names.TLS_SECRET}, "type": "Opaque"}
+    made = ours.call("POST", SECRETS, secret)
+    ours.call("PUT", f"{SECRETS}/{names.TLS_SECRET}", {**made, "data": {"ca.crt": "eA=="}})
+    assert ours.call("GET", f"{SECRETS}/{names.TLS_SECRET}")["data"] == {"ca.crt": "eA=="}
+
+
+def test_it_may_read_what_it_tells_of_and_tell_it(ours: Api) -> None:
+    found = ours.call("GET", f"/apis/apps/v1/namespaces/{controller.NAMESPACE}/deployments/{names.DEPLOYMENT}")
+    about = {"kind": "Deployment", "apiVersion": "apps/v1", **{k: found["metadata"][k] for k in ("name", "uid")}}
+    event: Object = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": "told-"},
+        "involvedObject": {**about, "namespace": controller.NAMESPACE},
+    }
+    assert ours.call("POST", f"{SYSTEM}/events", event)["metadata"]["uid"]
 
 
 AS_ADMINISTRATOR: dict[str, tuple[str, str, Object | None]] = {

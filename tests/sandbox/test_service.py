@@ -22,6 +22,8 @@ warmpod_leader 1.0
 warmpod_big 1.5e+06
 """
 
+NEEDED = {"WARMPOD_POLICIES": "p", "WARMPOD_TLS_CERT": "c", "WARMPOD_TLS_KEY": "k"}
+
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
@@ -96,7 +98,7 @@ def test_a_process_that_ends_says_why_in_its_log(tmp_path: Path) -> None:
     ("settings", "complaint"),
     [
         ({"WARMPOD_TLS_CERT": "c", "WARMPOD_TLS_KEY": "k"}, "Missing option '--policies'"),
-        ({"WARMPOD_POLICIES": "p", "WARMPOD_PORT": "of-the-manifest"}, "'of-the-manifest' is not a valid integer"),
+        ({**NEEDED, "WARMPOD_PORT": "of-the-manifest"}, "'of-the-manifest' is not a valid integer"),
     ],
     ids=["what the user set is no setting of a part", "what the container sets is"],
 )
@@ -114,7 +116,7 @@ def test_a_part_gets_its_containers_settings_alone(
 def test_a_flag_wins_over_a_setting(tmp_path: Path) -> None:
     service = Service("told", tmp_path)
     service.metrics_port = 1
-    service.run(Container(("webhook",), {"WARMPOD_PORT": "of-the-manifest"}), "--port=of-the-flag")
+    service.run(Container(("webhook",), {**NEEDED, "WARMPOD_PORT": "of-the-manifest"}), "--port=of-the-flag")
     with pytest.raises(SandboxFailed, match="'of-the-flag' is not a valid integer"):
         service.wait_until_ready()
 
