@@ -22,8 +22,11 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
 
-from certs.issue import Pair, issue_authority
+from certs.issue import Pair, Usage, issue_authority, issue_leaf
+from webhook import __version__
+from webhook.kube import names
 
 POLICY = """
 apiVersion: warmpod.dev/v1alpha1
@@ -44,7 +47,9 @@ class Paths(Protocol):
     def rotate(self, authority: Pair | None = None) -> Pair: ...
 
 
-def review(*, uid: str = "u-1", dry_run: bool = False, gpu: bool = True) -> bytes:
+def review(
+    *, uid: str = "u-1", dry_run: bool = False, gpu: bool = True, annotations: dict[str, str] | None = None
+) -> bytes:
     limits = {"nvidia.com/gpu": "1"} if gpu else {}
     request = {
         "uid": uid,
@@ -54,7 +59,7 @@ def review(*, uid: str = "u-1", dry_run: bool = False, gpu: bool = True) -> byte
         "kind": {"group": "", "version": "v1", "kind": "Pod"},
         "resource": {"group": "", "version": "v1", "resource": "pods"},
         "object": {
-            "metadata": {"generateName": "llm-"},
+            "metadata": {"generateName": "llm-", "annotations": annotations or {}},
             "spec": {"containers": [{"name": "a", "image": "b", "resources": {"limits": limits}}]},
         },
     }
@@ -64,10 +69,13 @@ def review(*, uid: str = "u-1", dry_run: bool = False, gpu: bool = True) -> byte
 class Process:
     """A running `warmpod webhook`."""
 
-    def __init__(self, credentials: Paths, policies: Path, *flags: str) -> None:
+    def __init__(self, credentials: Paths, policies: Path, *flags: str, message: str = "started") -> None:
+        """Returns once the process said `message`."""
+        self._message = message
         self.credentials = credentials
         self.policies = policies
         self.lines: list[dict[str, Any]] = []
+        self.strays: list[str] = []
         self._child = subprocess.Popen(
             [
                 sys.executable, "-m", "webhook.cli.main", "webhook", f"--policies={policies}",
@@ -81,15 +89,18 @@ class Process:
         self._reading = threading.Thread(target=self._read)
         self._reading.start()
         assert self._started.wait(30), self.lines
-        started = self.said("started")[0]
-        self.port = urlsplit(started["address"]).port or 0
+        started = self.said(message)[0]
+        self.port = urlsplit(started.get("address", "")).port or 0
         self.metrics_port = urlsplit(started["metricsAddress"]).port or 0
 
     def _read(self) -> None:
         assert self._child.stderr is not None
         for line in self._child.stderr:
+            if not line.startswith("{"):
+                self.strays.append(line)
+                continue
             self.lines.append(json.loads(line))
-            if self.lines[-1]["message"] == "started":
+            if self.lines[-1]["message"] == self._message:
                 self._started.set()
         self._started.set()
 
@@ -449,6 +460,149 @@ def test_a_port_in_use_is_named(credentials: Paths, policies: Path, flag: str) -
     assert f"error: {flag}: cannot listen on 127.0.0.1:{port}: " in ended.stderr
     assert "in use" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_the_first_certificate_is_waited_for(credentials: Paths, policies: Path) -> None:
+    """The sidecar writes it. Meanwhile the kubelet is answered, and the API server finds the port closed."""
+    certificate, key = credentials.certificate.read_bytes(), credentials.key.read_bytes()
+    credentials.certificate.unlink()
+    credentials.key.unlink()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    waiting = Process(credentials, policies, "--tls-wait-seconds=60", f"--port={port}", message="waiting to serve")
+    try:
+        assert waiting.get("/livez")[0] == 200
+        status, text = waiting.get("/readyz")
+        assert status == 503
+        assert "not ready: certificate: " in text
+        assert "not ready: listening: " in text
+        document = json.loads(waiting.get("/status")[1])
+        assert document["ready"] is False
+        assert document["certificate"]["serial"] is None
+        assert "No such file" in document["certificate"]["problem"]
+        assert waiting.metric('warmpod_source_problem{source="certificate"}') == 1
+        credentials.certificate.write_bytes(certificate)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port)).close()
+        credentials.key.write_bytes(key)
+        eventually(lambda: waiting.get("/readyz")[0] == 200)
+        waiting.port = port
+        assert "NCCL_DEBUG" in waiting.patch()
+        assert waiting.metric('warmpod_source_problem{source="certificate"}') == 0
+    finally:
+        waiting.end()
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["stopped", "in vain"])
+def test_waiting_ends(credentials: Paths, policies: Path, *, asked: bool) -> None:
+    credentials.key.unlink()
+    seconds = "60" if asked else "1.5"
+    waiting = Process(credentials, policies, f"--tls-wait-seconds={seconds}", message="waiting to serve")
+    if asked:
+        waiting.terminate()
+    assert waiting.wait() == (0 if asked else 2)
+    assert any("error: --tls-cert, --tls-key: " in line for line in waiting.strays) is not asked
+
+
+def test_status_and_probe(credentials: Paths, policies: Path) -> None:
+    """What the controller beside it and `warmpod doctor` read."""
+    process = Process(credentials, policies, "--hydrator-image=registry.example/warmpod@sha256:0", "--snapshot=/none")
+    try:
+        document = json.loads(process.get("/status")[1])
+        served = x509.load_pem_x509_certificate(credentials.certificate.read_bytes())
+        serial = format(served.serial_number, "x")
+        stamp = served.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ")
+        assert document == {
+            "version": __version__,
+            "ready": True,
+            "draining": False,
+            "certificate": {
+                "serial": serial,
+                "notBefore": served.not_valid_before_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "notAfter": stamp,
+                "problem": None,
+            },
+            "policies": {"count": 1, "digest": document["policies"]["digest"], "problems": 0, "problem": None},
+            "snapshot": {
+                "id": None,
+                "age": None,
+                "usable": False,
+                "problem": "/none: No such file or directory",
+            },
+            "callers": {"clientCertificate": None, "bearerTokens": None},
+            "hydratorImage": "registry.example/warmpod@sha256:0",
+            "reviews": 0,
+        }
+        assert len(document["policies"]["digest"]) == 16
+        for path, mode in (("/mutate", "Enforce"), ("/mutate/audit", "Audit")):
+            answer = process.ask(review(dry_run=True, annotations={names.ANNOTATION_PROBE: ""}), path)
+            [warning] = answer["warnings"]
+            assert len(warning) <= 250
+            assert json.loads(warning.removeprefix("warmpod-probe ")) == {
+                "v": __version__,
+                "m": mode,
+                "p": document["policies"]["digest"],
+                "n": 1,
+                "s": serial,
+                "a": None,
+            }
+            assert ("patch" in answer) == (mode == "Enforce")
+        assert "warnings" not in process.ask(review(annotations={names.ANNOTATION_PROBE: ""}))
+        assert "warnings" not in process.ask(review(dry_run=True))
+        assert json.loads(process.get("/status")[1])["reviews"] == 4
+    finally:
+        process.end()
+
+
+def test_callers_are_held_to_the_flags(credentials: Paths, policies: Path, tmp_path: Path) -> None:
+    authority = issue_authority(datetime.now(UTC), common_name="identities")
+    client_ca, tokens, shown = tmp_path / "client-ca.crt", tmp_path / "tokens", tmp_path / "shown.pem"
+    client_ca.write_bytes(authority.certificate_pem)
+    tokens.write_text("the-token-of-the-api-server\n")
+    leaf = issue_leaf(authority, [], datetime.now(UTC), common_name="kube-apiserver", usage=Usage.CLIENT)
+    shown.write_bytes(leaf.certificate_pem + leaf.key_pem)
+    process = Process(
+        credentials,
+        policies,
+        f"--client-ca={client_ca}",
+        "--client-name=kube-apiserver",
+        f"--bearer-token-file={tokens}",
+    )
+    try:
+        trust = process.trust()
+        with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
+            post(http.client.HTTPSConnection("localhost", process.port, timeout=10, context=trust), review())
+        trust.load_cert_chain(shown)
+        connection = http.client.HTTPSConnection("localhost", process.port, timeout=10, context=trust)
+        assert post(connection, review())[0] == 401
+        connection.request(
+            "POST",
+            "/mutate",
+            review(),
+            {"content-type": "application/json", "authorization": "Bearer the-token-of-the-api-server"},
+        )
+        assert b"JSONPatch" in connection.getresponse().read()
+        connection.close()
+        assert "[+] client-ca: in force\n[+] bearer-tokens: 1 accepted\n" in process.get("/readyz?verbose")[1]
+        tokens.unlink()
+        eventually(lambda: process.get("/readyz")[0] == 503)
+    finally:
+        process.end()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"--client-name": "kube-apiserver"}, "--client-name: says nothing without --client-ca"),
+        ({"--client-ca": "/no/such.crt"}, "--client-ca: /no/such.crt: No such file or directory"),
+        ({"--bearer-token-file": "/dev/null"}, "--bearer-token-file: /dev/null: it holds no token"),
+    ],
+    ids=["name", "authority", "token"],
+)
+def test_nobody_is_let_in_by_mistake(credentials: Paths, policies: Path, given: dict[str, str], sentence: str) -> None:
+    ended = run(*joined({**flags(credentials, policies), **given}))
+    assert ended.returncode == 2
+    assert f"error: {sentence}" in ended.stderr
 
 
 def test_every_flag_has_its_twin(credentials: Paths, policies: Path) -> None:

@@ -103,6 +103,10 @@ async def _serve(options: Options) -> None:
     )
     plain = Listener(health.create_app(status.checks, metrics, status.document), options.limits, metrics.close)
     metrics_port = await process.start(plain, options.metrics_host, options.metrics_port, "--metrics-port")
+    metrics_address = f"http://{netloc(options.metrics_host, metrics_port)}"
+    if world.obstacle:
+        fields = {"seconds": options.tls_wait_seconds, "problem": world.obstacle, "metricsAddress": metrics_address}
+        LOGGER.info("waiting to serve", extra={"fields": fields})
     if not await _is_free(world, options, stop):
         await plain.stop(0.2)
         return
@@ -116,7 +120,7 @@ async def _serve(options: Options) -> None:
                 "version": __version__,
                 "celEngine": engine,
                 "address": f"https://{netloc(options.host, port)}",
-                "metricsAddress": f"http://{netloc(options.metrics_host, metrics_port)}",
+                "metricsAddress": metrics_address,
                 "policies": world.policy_count,
                 "hydratorImage": options.settings.hydrator_image,
             }
@@ -140,9 +144,6 @@ async def _serve(options: Options) -> None:
 async def _is_free(world: World, options: Options, stop: Stop) -> bool:
     """Wait until there is what it takes to answer reviews; False when we were asked to stop meanwhile."""
     until = time.monotonic() + options.tls_wait_seconds
-    if world.obstacle:
-        fields = {"seconds": options.tls_wait_seconds, "problem": world.obstacle}
-        LOGGER.info("waiting to serve", extra={"fields": fields})
     while world.obstacle and time.monotonic() < until:
         await stop.wait_until_asked(min(_WAIT_LOOK_SECONDS, options.reload_seconds))
         if stop.asked.is_set():
