@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import jsonpatch
+
 from tests.scripted_http import STREAM_HEAD, Answer, HttpRequest, HttpServer, reply
 from webhook.kube import names
 from webhook.sources.kube_api import KubeApi
@@ -76,6 +78,8 @@ class KubeServer(HttpServer):
         self.lease: Object | None = None
         self.namespace_exists = True
         self.nodes: dict[str, Node] = {}
+        self.objects: dict[str, Object] = {}
+        """What an installation consists of, and replicas' Leases, by path."""
         self.faults: deque[Fault | None] = deque()
         """One for each request to come; None for the right answer."""
         self.fault: Callable[[str, str], Fault | None] = lambda _method, _path: None
@@ -174,6 +178,8 @@ class KubeServer(HttpServer):
         return True
 
     def _do(self, seen: Seen) -> Answer:
+        if self._is_an_installations(seen.path):
+            return self._object(seen)
         if "sendInitialEvents" in seen.query:
             return _status(400, "Invalid", "sendInitialEvents is forbidden for watch")
         if seen.method == "PATCH":
@@ -184,8 +190,13 @@ class KubeServer(HttpServer):
             return _object({"metadata": {"resourceVersion": self.version}, "items": items})
         if seen.path.startswith("/apis/resource.k8s.io"):
             return Answer(404, b"404 page not found", content_type="text/plain")
+        if seen.method == "GET" and seen.path == LEASES:
+            items = [each for path, each in self.objects.items() if path.startswith(LEASES)]
+            return _object({"metadata": {"resourceVersion": self.version}, "items": items})
         if not self.namespace_exists and seen.method == "POST":
             return _status(404, "NotFound", f'namespaces "{NAMESPACE}" not found')
+        if seen.method == "POST" and seen.body["metadata"]["name"] != LEASE:
+            return self._object(seen)
         if seen.method == "POST":
             if self.lease is not None:
                 return _status(409, "AlreadyExists", f'leases "{LEASE}" already exists')
@@ -199,6 +210,47 @@ class KubeServer(HttpServer):
             self.lease["metadata"] = seen.body["metadata"]
             self.put_lease(seen.body["spec"])
         return _object(self.lease)
+
+    def _is_an_installations(self, path: str) -> bool:
+        """Whatever is neither of the inventory's kinds nor the Lease of the election."""
+        name = path.removeprefix(LEASES)
+        if path.startswith(LEASES):
+            return bool(name) and name != f"/{LEASE}"
+        inventory = path.startswith("/api/v1/") and path.count("/") < 5 and not path.startswith("/api/v1/namespaces/")
+        return not inventory and not path.startswith(("/apis/resource.k8s.io", "/api/v1/nodes/"))
+
+    def put(self, path: str, document: Object) -> None:
+        """Store an object, as the API server does."""
+        self._version += 1
+        before = self.objects.get(path, {}).get("metadata", {})
+        kept = {"uid": before.get("uid", f"uid-{self._version}"), "name": path.rpartition("/")[2]}
+        metadata = {**document.get("metadata", {}), **kept, "resourceVersion": self.version}
+        self.objects[path] = {**document, "metadata": metadata}
+
+    def _object(self, seen: Seen) -> Answer:
+        """Create, read, replace, patch or delete an object of an installation."""
+        path = seen.path
+        if seen.method == "POST":
+            path = f"{path}/{seen.body['metadata']['name']}"
+            if path in self.objects:
+                return _status(409, "AlreadyExists", f"{path} already exists")
+            self.put(path, seen.body)
+            return _object(self.objects[path], 201)
+        found = self.objects.get(path)
+        if found is None:
+            return _status(404, "NotFound", f"{path} not found")
+        if seen.method == "GET":
+            return _object(found)
+        if seen.method == "DELETE":
+            del self.objects[path]
+            return _object({"kind": "Status"})
+        body = seen.body
+        if seen.method == "PATCH":
+            body = jsonpatch.apply_patch(found, seen.body)
+        if body["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+            return _status(409, "Conflict", "the object has been modified")
+        self.put(path, body)
+        return _object(self.objects[path])
 
     async def _watch(self, seen: Seen, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM_HEAD)

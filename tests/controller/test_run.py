@@ -116,7 +116,7 @@ def test_from_start_to_sigterm(tmp_path: Path) -> None:
         await until(controller.snapshot.exists)
         status, text = await controller.get("/readyz?verbose")
         assert status == 200, text
-        assert "[+] leader: this one (snapshot.json)" in text
+        assert "[+] leader: this one\n" in text
         assert "[+] watch nodes: 1 lists" in text
         assert "not served, and not needed" in text
         artifact = decode(controller.snapshot.read_bytes()).image(IMAGE)
@@ -160,7 +160,7 @@ def test_of_two_one_labels_and_both_write_their_snapshot(tmp_path: Path) -> None
         await until(lambda: bool(two.said("first snapshot written")))
         assert await two.metric("warmpod_controller_leader") == 0
         await asyncio.sleep(2)  # for its first look at the lease
-        assert "[+] leader: one.json" in (await two.get("/readyz?verbose"))[1]
+        assert "[+] leader: another one\n" in (await two.get("/readyz?verbose"))[1]
         stage.server.nodes["gpu-3"].images.append(IMAGE)
         stage.server.touch("gpu-3")
         await until(lambda: "gpu-3" in stage.labelled(), 20)

@@ -107,6 +107,8 @@ def installation_of(
 
     if manage_webhook and not webhook_configuration:
         raise click.UsageError("--manage-webhook needs --webhook-configuration NAME")
+    if tls_secret and not webhook_configuration:
+        raise click.UsageError("--tls-secret needs --webhook-configuration NAME: who trusts the certificates")
     if pod_uid and not pod_name:
         raise click.UsageError("--pod-uid needs --pod-name NAME")
     if webhook_status and (

@@ -21,6 +21,8 @@ SILENT_SECONDS = 100.0
 """An API server that sends bookmarks does so about once a minute; after so long without a word it may have hung."""
 
 _AGAIN_SECONDS = 5.0
+_UNREADABLE_SECONDS = 10.0
+_UNREADABLE_SHOWN = 5
 
 
 class Intake:
@@ -79,6 +81,20 @@ class Intake:
         async with asyncio.TaskGroup() as group:
             for resource in self.stats:
                 group.create_task(self._follow(resource))
+            group.create_task(self._tell())
+
+    async def _tell(self) -> None:
+        """Name what cannot be read in the log, some of it; `/readyz` and `/metrics` only count."""
+        told: dict[Resource, frozenset[str]] = {}
+        while True:
+            for resource, stats in self.stats.items():
+                found = frozenset(stats.unreadable)
+                if news := sorted(found - told.get(resource, frozenset())):
+                    shown = {name: stats.unreadable[name] for name in news[:_UNREADABLE_SHOWN]}
+                    fields = {"resource": resource, "objects": len(found), "some": shown}
+                    LOGGER.warning("objects not read", extra={"fields": fields})
+                told[resource] = found
+            await asyncio.sleep(_UNREADABLE_SECONDS)
 
     async def _follow(self, resource: Resource) -> None:
         """Follow one resource; a defect of ours is told of, and it starts over with a full list."""

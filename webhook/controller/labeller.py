@@ -118,6 +118,14 @@ class Labeller:
         return refused[0] + (f" (and {len(refused) - 1} more nodes)" if len(refused) > 1 else "")
 
     @property
+    def trouble(self) -> str | None:
+        """The same in short, without names of nodes; the log has the rest."""
+        if self._trouble:
+            return "not written at present: log line `labels not written`"
+        refused = sum(self._is_behind(node) for node in self._refused)
+        return f"refused on {refused} nodes: log line `label refused`; {_REMEDY}" if refused else None
+
+    @property
     def conflicts(self) -> dict[str, list[str]]:
         """Nodes that could not get what is planned because somebody else has these labels on them."""
         return {node: keys for node, keys in self._short.items() if self._is_behind(node)}

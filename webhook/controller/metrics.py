@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from webhook.controller.upkeep import UpkeepState
 from webhook.daemon.families import counter, gauge, plain
 from webhook.daemon.protocol import CLOSED_REASONS
 from webhook.sources.kube_api import WatchStats
@@ -41,6 +42,7 @@ class State:
     terms: int = 0
     placements: Mapping[tuple[str, str], int] = field(default_factory=dict)
     reports_refused: Mapping[str, int] = field(default_factory=dict)
+    upkeep: UpkeepState = field(default_factory=UpkeepState)
 
 
 class Metrics(Collector):
@@ -96,6 +98,7 @@ class Metrics(Collector):
         yield counter(
             "warmpod_controller_connections_closed", "Connections closed on a client.", ("reason",), self.closed
         )
+        yield from _upkeep(now.upkeep)
 
 
 def _watches(now: State) -> Iterator[Metric]:
@@ -141,3 +144,30 @@ def _snapshot(now: State) -> Iterator[Metric]:
     yield plain(
         "warmpod_controller_snapshot_write_seconds", "Time that writing them took in all.", now.snapshot_seconds
     )
+
+
+def _upkeep(now: UpkeepState) -> Iterator[Metric]:
+    """What is not known, or not this process's to look after, has no sample."""
+    yield gauge(
+        "warmpod_controller_certificate_expiry_timestamp_seconds",
+        "When what the Secret holds ends.",
+        ("certificate",),
+        now.expiries,
+    )
+    yield counter(
+        "warmpod_controller_certificate_rotations", "Rotations carried out by this one.", ("kind",), now.rotations
+    )
+    flags = {
+        "warmpod_controller_certificate_problem": ("1 while certificates need a look.", now.certificate_problem),
+        "warmpod_controller_webhook_configuration_ok": ("1 while it leads to us.", now.configuration_ok),
+    }
+    for name, (text, value) in flags.items():
+        if value is not None:
+            yield GaugeMetricFamily(name, text, float(value))
+    if now.restored is not None:
+        yield plain("warmpod_controller_webhook_configuration_restored", "Times that it was made anew.", now.restored)
+    yield gauge("warmpod_controller_replicas", "Replicas, by how they do.", ("state",), now.replicas)
+    if now.skew is not None:
+        yield GaugeMetricFamily(
+            "warmpod_controller_clock_skew_seconds", "How far our clock is ahead of the API server's.", now.skew
+        )

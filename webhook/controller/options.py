@@ -71,6 +71,11 @@ class Installation:
         return self.tls_names or (host, f"{host}.cluster.local")
 
     @property
+    def leads(self) -> bool:
+        """Whether an elected one has to do more than to label nodes."""
+        return bool(self.secret) or self.manage_webhook
+
+    @property
     def replica_name(self) -> str:
         """What the replica's Lease is named by: the pod's name, made fit for an object's name."""
         return re.sub(r"[^a-z0-9.-]+", "-", self.pod_name.lower()).strip("-.")

@@ -1,4 +1,4 @@
-"""The controller process: it follows the cluster, keeps the snapshot, and labels nodes while it is elected."""
+"""The controller process: it follows the cluster, keeps the snapshot, and, while elected, labels and certificates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from webhook.controller.labeller import Labeller
 from webhook.controller.metrics import Metrics
 from webhook.controller.options import Options
 from webhook.controller.publisher import Publisher
+from webhook.controller.standing import Standing
 from webhook.controller.status import Status
+from webhook.controller.upkeep import make
 from webhook.daemon import health, process
 from webhook.daemon.listener import Listener
 from webhook.daemon.logs import LOGGER
@@ -24,12 +26,8 @@ from webhook.daemon.protocol import Limits
 from webhook.inventory.cluster import Cluster
 from webhook.sources.kube_api import KubeApi, NoCluster
 
-STALE_SECONDS = 60.0
-"""After so long without knowing the cluster, a leader labels no more and lets another one try."""
-
 _END_SECONDS = 5.0  # for the writes in flight and the release of the lease
 _AGAIN_SECONDS = 5.0
-_LOOK_SECONDS = 0.2
 _GARBAGE_THRESHOLDS = (50_000, 20, 50)  # events make many short-lived objects and no cycles
 
 
@@ -54,10 +52,13 @@ async def _control(options: Options, api: KubeApi) -> None:
     last = await asyncio.to_thread(status.publisher.restore)
     if last is not None:
         cluster.restore(last)
-    if options.labels:
+    wanted = options.installation
+    if options.labels or wanted.leads:
         lease = options.access.lease(api)
         status.election = election = Election(lease, options.access.name())
-        status.labeller = Labeller(api, cluster, lambda: election.leading, options.label_writes_per_second)
+        if options.labels:
+            status.labeller = Labeller(api, cluster, lambda: election.leading, options.label_writes_per_second)
+    status.installation = upkeep = make(api, options.access.namespace, wanted, status.election, status.own)
     metrics = Metrics(status.state)
     plain = Listener(health.create_app(status.checks, metrics), Limits(), metrics.close)
     port = await process.start(plain, options.metrics_host, options.metrics_port, "--metrics-port")
@@ -70,7 +71,7 @@ async def _control(options: Options, api: KubeApi) -> None:
                 "metricsAddress": f"http://{netloc(options.metrics_host, port)}",
                 "snapshot": str(options.snapshot),
                 "restored": last.id if last is not None else None,
-                "lease": str(lease) if options.labels else None,
+                "lease": str(lease) if status.election else None,
                 "identity": status.election.identity if status.election else None,
             }
         },
@@ -80,39 +81,21 @@ async def _control(options: Options, api: KubeApi) -> None:
         asyncio.create_task(_for_ever("following", intake.run)),
         asyncio.create_task(_for_ever("writing the snapshot", status.publisher.run)),
         asyncio.create_task(_freeze(status.publisher)),
+        *(asyncio.create_task(_for_ever(what, work)) for what, work in upkeep.work().items()),
     ]
-    writing = [asyncio.create_task(_for_ever("labelling", lambda: _label(status)))]
+    writing = []
+    if status.election:
+        standing = Standing(status.election, intake, status.labeller, always=wanted.leads)
+        writing.append(asyncio.create_task(_for_ever("labelling", standing.run)))
     await stop.asked.wait()
     status.stopping = True
     LOGGER.info("stopping")
     await _end(writing, stop)  # first: the lease is for the next one
     await _end(reading, stop)
+    if upkeep.reporter:
+        await upkeep.reporter.leave()
     await plain.stop(0.2)
     LOGGER.info("stopped")
-
-
-async def _label(status: Status) -> None:
-    """Stand for election whenever the cluster is known, and label while elected and while it is."""
-    election, labeller = status.election, status.labeller
-    if election is None or labeller is None:
-        return
-
-    async def lead() -> None:
-        labelling = asyncio.create_task(labeller.run())
-        try:
-            while status.intake.unknown_for() < STALE_SECONDS and not labelling.done():
-                await asyncio.wait({labelling}, timeout=1.0)
-        finally:
-            labelling.cancel()
-            await asyncio.wait({labelling})
-        if not labelling.cancelled():
-            labelling.result()
-        LOGGER.warning("labelling left to another one")
-
-    while True:
-        if status.intake.unknown_for() < STALE_SECONDS:
-            await election.run(lead)
-        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _for_ever(what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from webhook import __version__
 from webhook.controller.election import Election
@@ -10,23 +11,28 @@ from webhook.controller.intake import OPTIONAL, Intake
 from webhook.controller.labeller import Labeller
 from webhook.controller.metrics import State
 from webhook.controller.publisher import Publisher
+from webhook.controller.upkeep import Upkeep, UpkeepState
 from webhook.daemon.health import Check, is_ready
 from webhook.inventory.cluster import Cluster
 
-_SHOWN = 5
 _STUCK_SECONDS = 10.0
+_PROBLEMS, _PROBLEM_CHARACTERS = 12, 300
 _OLD_SECONDS = 60.0  # twice what a snapshot gets without a change
 
 
 @dataclass(slots=True)
 class Status:
-    """The parts of one controller. Without labels there is neither election nor labeller."""
+    """The parts of one controller. Who writes no labels has no labeller; who writes nothing at all, no election.
+
+    What it tells names no pods, nodes or namespaces: the plain port is open to whoever reaches it. The log names them.
+    """
 
     cluster: Cluster
     intake: Intake
     publisher: Publisher
     election: Election | None = None
     labeller: Labeller | None = None
+    installation: Upkeep | None = None
     stopping: bool = False
 
     def checks(self) -> list[Check]:
@@ -36,7 +42,9 @@ class Status:
             Check("synced", self.cluster.synced, "all listed" if self.cluster.synced else self._missing()),
             *self._snapshot(),
             *self._watches(),
+            *self._leader(),
             *self._labels(),
+            *(self.installation.checks() if self.installation else ()),
         ]
 
     def state(self) -> State:
@@ -64,7 +72,17 @@ class Status:
             terms=self.election.terms if self.election else 0,
             placements=self.cluster.placements,
             reports_refused=self.cluster.refused,
+            upkeep=self.installation.state() if self.installation else UpkeepState(),
         )
+
+    def own(self) -> dict[str, Any]:
+        """What the replica's Lease says of this process."""
+        failing = [check for check in self.checks() if not check.passes]
+        return {
+            "snapshotAge": self.publisher.age,
+            "leading": self.election is not None and self.election.leading,
+            "problems": [f"{check.name}: {check.detail}"[:_PROBLEM_CHARACTERS] for check in failing[:_PROBLEMS]],
+        }
 
     def _missing(self) -> str:
         missing = [resource for resource, stats in self.intake.stats.items() if not stats.synced]
@@ -100,24 +118,29 @@ class Status:
             detail = problem or f"{stats.lists} lists, {sum(stats.restarts.values())} restarts"
             checks.append(Check(f"watch {resource}", problem is None, detail, required=False))
             if stats.unreadable:
-                shown = "; ".join(f"{name}: {why}" for name, why in list(stats.unreadable.items())[:_SHOWN])
-                detail = f"{len(stats.unreadable)} objects cannot be read and count as absent: {shown}"
+                detail = (
+                    f"{len(stats.unreadable)} objects cannot be read and count as absent: log line `objects not read`"
+                )
                 checks.append(Check(f"unreadable {resource}", passes=False, detail=detail, required=False))
         return checks
 
+    def _leader(self) -> list[Check]:
+        election = self.election
+        if election is None:
+            return []
+        holder = "another one" if election.holder else "nobody yet"
+        who = "this one" if election.leading else holder
+        detail = f"{who}; the Lease is out of reach: log line `lease out of reach`" if election.problem else who
+        return [Check("leader", election.problem is None, detail, required=False)]
+
     def _labels(self) -> list[Check]:
-        if self.election is None or self.labeller is None:
+        labeller = self.labeller
+        if labeller is None:
             return [Check("labels", passes=True, detail="not written by this one (--no-labels)", required=False)]
-        election, labeller = self.election, self.labeller
-        who = f"this one ({election.identity})" if election.leading else election.holder or "nobody yet"
-        leader = f"{who}; {election.problem}" if election.problem else who
-        checks = [Check("leader", election.problem is None, leader, required=False)]
-        behind = len(self.cluster.behind())
-        detail = f"{behind} nodes behind" + (f"; {labeller.problem}" if labeller.problem else "")
-        checks.append(Check("labels", labeller.problem is None, detail, required=False))
-        conflicts = labeller.conflicts
-        if conflicts:
-            shown = "; ".join(f"{node}: {', '.join(keys)}" for node, keys in list(conflicts.items())[:_SHOWN])
-            detail = f"left to another owner on {len(conflicts)} nodes: {shown}"
+        behind = f"{len(self.cluster.behind())} nodes behind"
+        trouble = f"; {labeller.trouble}" if labeller.trouble else ""
+        checks = [Check("labels", not trouble, behind + trouble, required=False)]
+        if conflicts := len(labeller.conflicts):
+            detail = f"left to another owner on {conflicts} nodes: log line `labels left to another owner`"
             checks.append(Check("label-conflicts", passes=False, detail=detail, required=False))
         return checks
