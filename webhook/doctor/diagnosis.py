@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from webhook.doctor import fleet, guards, hooks, places, reached, registration, trust, workload
+from webhook.doctor import cluster, deployment, fleet, guards, hooks, places, reached, registration, trust
 from webhook.doctor.evidence import Absent, Evidence
 from webhook.doctor.finding import Finding, State
 
@@ -17,11 +17,11 @@ ORDER = (
 """Names of findings: what comes later may follow from what comes before, hardly ever the other way round."""
 
 _CHECKS = (
-    workload.api_server,
-    workload.namespace,
-    workload.deployment,
-    workload.pods,
-    workload.service,
+    cluster.api_server,
+    cluster.namespace,
+    deployment.deployment,
+    deployment.pods,
+    cluster.service,
     registration.registration,
     registration.selection,
     trust.trust,
@@ -40,7 +40,7 @@ _CHECKS = (
     registration.others,
     places.clock,
 )
-_NOT_INSTALLED = (workload.api_server, workload.namespace, registration.registration, reached.probe)
+_NOT_INSTALLED = (cluster.api_server, cluster.namespace, registration.registration, reached.probe)
 """What is worth saying where there is no namespace: anything else would only repeat it."""
 
 

@@ -16,6 +16,9 @@ from webhook.sources.replicas import Replica
 
 Found = TypeVar("Found")
 
+NODE_POLICY = f"nodes.{names.DOMAIN}"
+"""The ValidatingAdmissionPolicy that limits what the controller's account may do to nodes, and its binding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen(Generic[Found]):

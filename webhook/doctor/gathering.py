@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from certs.issue import UnusablePair, check_pair
 from webhook.doctor import counters, probe
+from webhook.doctor.deployment import account, settings
 from webhook.doctor.evidence import (
+    NODE_POLICY,
     NOT_ASKED,
     Absent,
     Barred,
@@ -44,11 +46,6 @@ from webhook.sources.kube_api.objects import (
     Kind,
     ObjectApi,
 )
-
-ACCOUNT = "warmpod"
-"""The service account, where the Deployment names none."""
-
-NODE_POLICY = f"nodes.{names.DOMAIN}"
 
 VALIDATING = Kind("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", namespaced=False)
 POLICIES = Kind("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies", namespaced=False)
@@ -154,27 +151,6 @@ async def _look(right: str, call: Awaitable[Found]) -> Look[Found]:
         if failure.kind == "missing":
             return Absent()
         return Barred(right) if failure.kind == "forbidden" else Failed(str(failure))
-
-
-def account(deployment: Look[Object]) -> str:
-    """The name of the service account that the Deployment runs as."""
-    if isinstance(deployment, Seen):
-        named = within(deployment.value, "spec", "template", "spec", "serviceAccountName")
-        return str(named or ACCOUNT)
-    return ACCOUNT
-
-
-def settings(deployment: Look[Object], container: str) -> dict[str, str]:
-    """What a container is told, flags as their environment twins (`--tls-secret=x` as WARMPOD_TLS_SECRET)."""
-    found = within(deployment.value, "spec", "template", "spec", "containers") if isinstance(deployment, Seen) else None
-    one = next((each for each in items(found) if each.get("name") == container), {})
-    told = {str(each.get("name")): str(each.get("value") or "") for each in items(one.get("env"))}
-    arguments = one.get("args")
-    for argument in map(str, arguments if isinstance(arguments, list) else []):
-        flag, _, value = argument.partition("=")
-        if flag.startswith("--"):
-            told[f"WARMPOD_{flag.removeprefix('--').replace('-', '_').upper()}"] = value or "true"
-    return told
 
 
 async def _rights(api: KubeApi, options: Options, deployment: Look[Object]) -> dict[Right, Look[bool]]:

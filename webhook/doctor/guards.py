@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from webhook.doctor.advice import APPLY
-from webhook.doctor.evidence import Absent, Evidence, Failed, Seen, items, within
+from webhook.doctor.deployment import ACCOUNT, account
+from webhook.doctor.evidence import NODE_POLICY, Absent, Evidence, Failed, Seen, items, within
 from webhook.doctor.finding import Finding, failure, note, ok, unseen, warning
-from webhook.doctor.gathering import ACCOUNT, NODE_POLICY, account
 
 _SHOWN = 6
 

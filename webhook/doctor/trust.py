@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
-from certs.issue import MAX_PEM_BYTES
+from certs import bundle
 from webhook.doctor import hooks
 from webhook.doctor.advice import logs
 from webhook.doctor.evidence import Absent, Certificates, Evidence, Seen, within
@@ -32,9 +31,9 @@ def trust(evidence: Evidence) -> Iterator[Finding]:
     """The Secret's certificate, and each webhook's caBundle against it."""
     found = evidence.certificates
     bundles = [(hook, _bundle(hook)) for hook in hooks.ours(evidence)]
-    for hook, bundle in bundles:
-        if isinstance(bundle, str):
-            yield failure("trust", f"webhook {hook.get('name')} {bundle}", _mend(evidence), stops=True)
+    for hook, known in bundles:
+        if isinstance(known, str):
+            yield failure("trust", f"webhook {hook.get('name')} {known}", _mend(evidence), stops=True)
     match found:
         case Seen(certificates):
             yield from _secret(evidence, certificates, bundles)
@@ -64,21 +63,21 @@ def _mend(evidence: Evidence) -> str:
 
 
 def _secret(
-    evidence: Evidence, found: Certificates, bundles: list[tuple[Hook, list[x509.Certificate] | str]]
+    evidence: Evidence, found: Certificates, bundles: list[tuple[Hook, tuple[x509.Certificate, ...] | str]]
 ) -> Iterator[Finding]:
     if found.problem:
         yield failure("certificate", f"{_SECRET} cannot be served: {found.problem}", _mend(evidence), stops=True)
-    leaf = _certificates(found.leaf)
-    if isinstance(leaf, str) or not leaf:
+    leaf = bundle.parse(found.leaf).certificates
+    if not leaf:
         return
     signers: list[x509.Certificate] = []
     trusted = True
-    for hook, bundle in bundles:
-        if isinstance(bundle, str):
+    for hook, known in bundles:
+        if isinstance(known, str):
             trusted = False
             continue
         try:
-            signers.append(_verify(leaf[0], bundle, hooks.host(hook), found, evidence.now))
+            signers.append(_verify(leaf[0], known, hooks.host(hook), found, evidence.now))
         except Distrusted as error:
             trusted = False
             yield failure("trust", f"webhook {hook.get('name')} {error}", _mend(evidence), stops=True)
@@ -90,9 +89,9 @@ def _secret(
 
 
 def _verify(
-    leaf: x509.Certificate, bundle: list[x509.Certificate], host: str, found: Certificates, now: datetime
+    leaf: x509.Certificate, trusted: tuple[x509.Certificate, ...], host: str, found: Certificates, now: datetime
 ) -> x509.Certificate:
-    signed = [one for one in bundle if _signed(leaf, one)]
+    signed = bundle.signed_by(leaf, trusted)
     if not signed:
         raise Distrusted(
             f"has a caBundle that does not verify the certificate of the Secret: it was signed by another authority "
@@ -133,31 +132,12 @@ def _rotation(found: Certificates) -> Iterator[Finding]:
         yield note("rotation", "the old authority is still trusted, until every replica serves the new certificate")
 
 
-def _bundle(hook: Hook) -> list[x509.Certificate] | str:
+def _bundle(hook: Hook) -> tuple[x509.Certificate, ...] | str:
     value = within(hook, "clientConfig", "caBundle")
     if not isinstance(value, str) or not value:
         return "has no caBundle, so the API server trusts no replica"
     try:
-        found = _certificates(base64.b64decode(value, validate=True))
+        found = bundle.parse(base64.b64decode(value, validate=True)).certificates
     except binascii.Error:
         return "has a caBundle that is no base64"
-    if isinstance(found, str):
-        return f"has a caBundle {found}"
-    return found or "has a caBundle without a certificate"
-
-
-def _certificates(pem: bytes) -> list[x509.Certificate] | str:
-    if len(pem) > MAX_PEM_BYTES:
-        return f"of {len(pem)} bytes; at most {MAX_PEM_BYTES} are read"
-    try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError:
-        return "that is no readable PEM"
-
-
-def _signed(leaf: x509.Certificate, authority: x509.Certificate) -> bool:
-    try:
-        leaf.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
+    return found or "has a caBundle without a certificate that can be read"

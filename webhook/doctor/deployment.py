@@ -1,57 +1,24 @@
-"""What runs: API server, namespace, Deployment, pods, Service and its endpoints."""
+"""What runs: the Deployment and its pods."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from webhook.doctor.advice import APPLY, logs, readyz
-from webhook.doctor.evidence import Absent, Evidence, Seen, items, mapping, within
+from webhook.doctor.advice import APPLY, logs
+from webhook.doctor.evidence import Absent, Evidence, Look, Seen, items, mapping, within
 from webhook.doctor.finding import Finding, failure, note, ok, unseen, warning
 from webhook.doctor.hooks import uses_service
 from webhook.kube import Object, names
 from webhook.kube.selector import InvalidSelector, LabelSelector
 
-OLDEST_MINOR = 30
-"""Kubernetes 1.30 made matchConditions and ValidatingAdmissionPolicy stable."""
-
 RECENT = timedelta(hours=1)
 _SHOWN = 3
 
 
-def api_server(evidence: Evidence) -> Iterator[Finding]:
-    """It answered, or there would be no evidence."""
-    text = f"Kubernetes {evidence.version} answers at {evidence.server}"
-    minor = re.match(r"v?1\.(\d+)", evidence.version)
-    if minor and int(minor[1]) < OLDEST_MINOR:
-        yield warning("api-server", f"{text}, and Warmpod needs 1.{OLDEST_MINOR}", "upgrade the cluster")
-    else:
-        yield ok("api-server", text)
-
-
-def namespace(evidence: Evidence) -> Iterator[Finding]:
-    """Where Warmpod is installed."""
-    match evidence.system:
-        case Seen(found) if within(found, "metadata", "deletionTimestamp"):
-            yield failure(
-                "namespace",
-                f"namespace {evidence.namespace} is being deleted",
-                "wait until it is gone, then apply your overlay again",
-                stops=True,
-            )
-        case Seen():
-            yield ok("namespace", f"{evidence.namespace} is there")
-        case Absent():
-            yield failure(
-                "namespace",
-                f"Warmpod is not installed: there is no namespace {evidence.namespace}",
-                "install it: `kubectl apply -k manifests/overlays/audit`; or name its namespace with --namespace",
-                stops=True,
-            )
-        case look:
-            yield unseen("namespace", f"namespace {evidence.namespace}", look)
+ACCOUNT = "warmpod"
+"""The service account, where the Deployment names none."""
 
 
 def deployment(evidence: Evidence) -> Iterator[Finding]:
@@ -182,58 +149,25 @@ def _trouble(pod: str, container: Mapping[str, Any], now: datetime) -> Iterator[
         yield f"{which} restarted {restarts} times, the last time within the hour ({ended})"
 
 
-def service(evidence: Evidence) -> Iterator[Finding]:
-    """Whether the Service leads to ready endpoints. A registration with a URL needs neither."""
-    name = names.WEBHOOK_SERVICE
-    if not uses_service(evidence):
-        yield note("endpoints", f"the registration names a URL, so Service {name} is not on the way")
-        return
-    match evidence.service:
-        case Seen(found):
-            if 443 not in (ports := [one.get("port") for one in items(within(found, "spec", "ports"))]):
-                yield failure("service", f"Service {name} has no port 443, only {ports}", APPLY, stops=True)
-        case Absent():
-            yield failure("service", f"there is no Service {name} in namespace {evidence.namespace}", APPLY, stops=True)
-            return
-        case look:
-            yield unseen("service", f"Service {name}", look)
-    if not isinstance(evidence.slices, Seen):
-        yield unseen("endpoints", f"the EndpointSlices of Service {name}", evidence.slices)
-        return
-    yield _endpoints(evidence, evidence.slices.value)
+def account(deployment: Look[Object]) -> str:
+    """The name of the service account that the Deployment runs as."""
+    if isinstance(deployment, Seen):
+        named = within(deployment.value, "spec", "template", "spec", "serviceAccountName")
+        return str(named or ACCOUNT)
+    return ACCOUNT
 
 
-def _endpoints(evidence: Evidence, slices: list[Object]) -> Finding:
-    name, kubectl = names.WEBHOOK_SERVICE, f"kubectl -n {evidence.namespace}"
-    wanted = _port_names(evidence)
-    named = [one for one in slices if wanted & {port.get("name") or "" for port in items(one.get("ports"))}]
-    every = [one for slice_ in slices for one in items(slice_.get("endpoints"))]
-    ready = [
-        one
-        for slice_ in named
-        for one in items(slice_.get("endpoints"))
-        if within(one, "conditions", "ready") is not False
-    ]
-    if ready:
-        return ok("endpoints", f"Service {name} leads to {len(ready)} of {len(every)} endpoints that are ready")
-    if every and not named:
-        return failure(
-            "endpoints",
-            f"no endpoint of Service {name} has the port {' or '.join(sorted(map(repr, wanted)))}",
-            f"the Service's targetPort and the container's port differ; {APPLY}",
-            stops=True,
-        )
-    return failure(
-        "endpoints",
-        f"Service {name} has no ready endpoint" + (f" ({len(every)} are not ready)" if every else ""),
-        f"`{kubectl} get pods`; a pod says why it is not ready: {readyz(evidence.namespace, 8080)}",
-        stops=True,
-    )
-
-
-def _port_names(evidence: Evidence) -> set[str]:
-    found = within(evidence.service.value, "spec", "ports") if isinstance(evidence.service, Seen) else None
-    return {str(one.get("name") or "") for one in items(found) if one.get("port") == 443} or {"", "https", "webhook"}
+def settings(deployment: Look[Object], container: str) -> dict[str, str]:
+    """What a container is told, flags as their environment twins (`--tls-secret=x` as WARMPOD_TLS_SECRET)."""
+    found = within(deployment.value, "spec", "template", "spec", "containers") if isinstance(deployment, Seen) else None
+    one = next((each for each in items(found) if each.get("name") == container), {})
+    told = {str(each.get("name")): str(each.get("value") or "") for each in items(one.get("env"))}
+    arguments = one.get("args")
+    for argument in map(str, arguments if isinstance(arguments, list) else []):
+        flag, _, value = argument.partition("=")
+        if flag.startswith("--"):
+            told[f"WARMPOD_{flag.removeprefix('--').replace('-', '_').upper()}"] = value or "true"
+    return told
 
 
 def _count(value: Any, default: int) -> int:
