@@ -133,7 +133,7 @@ def _exit_code(found: Diagnosis) -> ExitCode:
 
 
 def _text(found: Diagnosis) -> str:
-    verdict = click.style(printable(found.text), bold=True, fg={True: "green", False: "red"}.get(bool(found.works)))
+    verdict = click.style(_line(found.text), bold=True, fg={True: "green", False: "red"}.get(bool(found.works)))
     width = max(len(one.name) for one in found.findings)
     lines = [verdict, ""]
     for one in found.findings:

@@ -97,6 +97,11 @@ async def pass_through(api: KubeApi, namespace: str, service: str, port: int, pa
         if failure.kind == "timeout":
             return Seen(Passage(0, f"nothing within {PASSAGE_SECONDS:g} s", reached=False))
         return Failed(str(failure))
+    return judge_passage(answer, namespace)
+
+
+def judge_passage(answer: Answer, namespace: str) -> Look[Passage]:
+    """What the API server's answer tells of its way to the replicas."""
     if answer.status == 403 and "cannot get resource" in answer.message:
         return Barred(f"get services/proxy in namespace {namespace}")
     return Seen(Passage(answer.status, answer.message, _reached(answer)))

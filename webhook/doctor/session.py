@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,8 +84,9 @@ async def send(api: KubeApi, call: Call) -> Answer:
         raise ApiFailure(call.what, "timeout", f"no answer within {call.seconds:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise ApiFailure(call.what, "unreachable", shown(str(error)) or type(error).__name__) from error
-    return Answer(response.status, data.decode("utf-8", "replace"), _warnings(response.headers.getall("Warning", [])))
+    return Answer(response.status, data.decode("utf-8", "replace"), warnings_of(response.headers.getall("Warning", [])))
 
 
-def _warnings(headers: list[str]) -> tuple[str, ...]:
+def warnings_of(headers: Sequence[str]) -> tuple[str, ...]:
+    """The texts of `Warning:` headers; whatever else is in them is passed over."""
     return tuple(re.sub(r"\\(.)", r"\1", text) for one in headers for text in _WARNING.findall(one))
