@@ -46,6 +46,7 @@ class Installation:
         self._wanted = wanted
         self._progress = progress
         self._deployment: Object = {}
+        self._registrations: list[Object] = []
         self.replicas: list[Replica] = []
         self.controllers: list[Controller] = []
 
@@ -65,20 +66,23 @@ class Installation:
         if wanted.controllers:
             path = self._directory / "credentials" / controller.KUBECONFIG
             credentials.write_private(path, self.kubeconfig_of(controller.token(api)))
-        if count:
-            self._progress("starting the webhook")
         for number in range(1, max(count, wanted.controllers) + 1):
             name = "" if number == 1 else str(number)
             if number <= count:
-                self._make_replica(name, with_controller=number <= wanted.controllers).start()
+                self._make_replica(name, with_controller=number <= wanted.controllers)
             else:
-                self._make_controller(name).start()
-        for replica in self.replicas:
-            self._make_ready(replica)
+                self._make_controller(name)
         if self.replicas:
-            first = self.replicas[0]
-            url, pem = first.webhook.url, self._plane.authority_pem
-            install.apply(api, [install.pointed_at(each, url, pem) for each in manifests if "webhooks" in each])
+            self._progress("starting the webhook")
+            self._registrations = [each for each in manifests if "webhooks" in each]
+            self.replicas[0].webhook.choose_ports()
+            install.apply(api, self._registered())
+        for replica in self.replicas:
+            replica.start()
+        for alone in self.controllers[len(self.replicas) :]:
+            alone.start()
+        for replica in self.replicas:
+            self._make_ready(api, replica)
         for each in self.controllers:
             _on_free_ports(each.wait_until_ready, partial(self._move, each))
 
@@ -87,11 +91,13 @@ class Installation:
         assert self._plane.files is not None
         return credentials.kubeconfig(self._plane.server, self._plane.files.authority, token)
 
-    def add_replica(self, name: str, *, host: str, webhook: Sequence[str], controller: Sequence[str]) -> Replica:
+    def add_replica(
+        self, api: Api, name: str, *, host: str, webhook: Sequence[str], controller: Sequence[str]
+    ) -> Replica:
         """Start one more replica, whose webhook listens on `host`, with further flags; returns when it is ready."""
         made = self._make_replica(name, host=host, webhook_arguments=webhook, controller_arguments=controller)
         made.start()
-        self._make_ready(made)
+        self._make_ready(api, made)
         return made
 
     def remove_replica(self, one: Replica) -> None:
@@ -167,8 +173,9 @@ class Installation:
             pair=place / "tls",
             snapshot=self._snapshot(name),
         )
-        assert self._plane.files is not None
-        made.issue(self._plane.files.authority)
+        if beside is None:
+            assert self._plane.files is not None
+            made.issue(self._plane.files.authority)
         replica = Replica(place.name, made, beside)
         self.replicas.append(replica)
         return replica
@@ -199,13 +206,21 @@ class Installation:
     def _snapshot(self, name: str) -> Path:
         return self._directory / (f"snapshot-{name}.json" if name else SNAPSHOT)
 
-    def _make_ready(self, replica: Replica) -> None:
+    def _registered(self) -> list[Object]:
+        """The webhook configurations as they lead to the first replica."""
+        first = self.replicas[0]
+        pem = b"" if first.controller else self._plane.authority_pem
+        return [install.pointed_at(each, first.webhook.url, pem) for each in self._registrations]
+
+    def _make_ready(self, api: Api, replica: Replica) -> None:
         def move() -> None:
             self._progress(f"somebody took one of the ports of {replica.name}; trying others")
             replica.stop()
             replica.webhook.choose_ports()
             if replica.controller:
                 replica.controller.metrics_port = 0
+            if replica is self.replicas[0]:
+                install.replace_hooks(api, self._registered())
             replica.start()
 
         _on_free_ports(replica.wait_until_ready, move)

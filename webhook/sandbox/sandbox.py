@@ -202,7 +202,7 @@ class Sandbox:
         `name` is a DNS label. `host` is an address of this machine that its webhook listens on: what a Service is to
         lead to may not be loopback. Nothing leads there by itself.
         """
-        return self._warmpod.add_replica(name, host=host, webhook=webhook, controller=controller)
+        return self._warmpod.add_replica(self.api, name, host=host, webhook=webhook, controller=controller)
 
     def remove_replica(self, one: Replica) -> None:
         """End a replica, for good."""
