@@ -20,7 +20,10 @@ import pytest
 
 from certs.issue import Pair, Usage, issue_authority, issue_leaf
 from tests.cluster import pods
+from tests.cluster.drills import registration
+from tests.cluster.drills.fleet import own_address
 from webhook.kube import names
+from webhook.sandbox import install
 from webhook.sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.cluster
@@ -28,7 +31,11 @@ pytestmark = pytest.mark.cluster
 HERE = Path(__file__).parent
 NAMESPACE = "identity"
 TOKEN = "the-token-of-this-api-server"
+BY_SERVICE = "the-token-for-the-service"
 OTHER = "the-token-of-another-api-server"
+SERVICE_HOST = f"{names.WEBHOOK_SERVICE}.{names.SYSTEM_NAMESPACE}.svc"
+SERVICE = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/services/{names.WEBHOOK_SERVICE}"
+SLICES = f"/apis/discovery.k8s.io/v1/namespaces/{names.SYSTEM_NAMESPACE}/endpointslices"
 FAIL_OPEN = re.compile(r"^apiserver_admission_webhook_fail_open_count\{([^}]*)\} (\S+)$", re.MULTILINE)
 ADMISSION = """
 apiVersion: apiserver.config.k8s.io/v1
@@ -96,8 +103,9 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         "client-key": str(root / "client.key"),
         "token": TOKEN,
     }
-    # JSON is YAML. A user's name is the host that it is shown to, here any, for the port is not known yet.
-    kubeconfig = {"apiVersion": "v1", "kind": "Config", "users": [{"name": "*", "user": user}]}
+    # JSON is YAML. A user's name is the host that it is shown to; `*` is any other.
+    users = [{"name": "*", "user": user}, {"name": SERVICE_HOST, "user": {**user, "token": BY_SERVICE}}]
+    kubeconfig = {"apiVersion": "v1", "kind": "Config", "users": users}
     (root / "kubeconfig").write_text(json.dumps(kubeconfig))
     (root / "admission.yaml").write_text(ADMISSION.format(kubeconfig=root / "kubeconfig"))
     policies = root / "policies"
@@ -108,6 +116,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         controllers=0,
         api_server_arguments=[f"--admission-control-config-file={root / 'admission.yaml'}"],
         webhook_arguments=[
+            "--host=0.0.0.0",  # a Service cannot lead to loopback
             f"--client-ca={client_ca}",
             "--client-name=kube-apiserver-of-webhooks",
             f"--bearer-token-file={tokens}",
@@ -172,3 +181,43 @@ def test_another_authority_fails_open_and_is_told_of(house: House) -> None:
     house.trust(house.authority)
     pods.assert_warm(house.create("right-authority"), placed=False)
     assert house.fail_opens() == fail_opens + 1
+
+
+@pytest.fixture
+def by_service(house: House) -> Iterator[House]:
+    """The registration of the manifests, by the Service, which leads to the same webhook."""
+    box, port = house.box, urlsplit(house.box.webhook_url).port
+    service = box.api.patch(SERVICE, {"spec": {"selector": None}})  # else the cluster's controller fills its slices
+    for one in box.api.call("GET", SLICES)["items"]:
+        box.api.call("DELETE", f"{SLICES}/{one['metadata']['name']}")
+    box.api.call(
+        "POST",
+        SLICES,
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "identity", "labels": {"kubernetes.io/service-name": names.WEBHOOK_SERVICE}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [own_address()], "conditions": {"ready": True}}],
+            "ports": [{"name": service["spec"]["ports"][0]["name"], "port": port, "protocol": "TCP"}],
+        },
+    )
+    before = registration.read(box)["webhooks"]
+    [hooks] = [each["webhooks"] for each in install.rendered(box.binaries.kubectl) if "webhooks" in each]
+    registration.lead_to_the_service(box, hooks)
+    yield house
+    registration.write_hooks(box, before)
+    house.accept(TOKEN)
+
+
+def test_a_service_is_shown_the_identity_of_its_name(by_service: House) -> None:
+    """As kubeconfigs of real clusters have it: `warmpod-webhook.warmpod-system.svc`."""
+    by_service.accept(BY_SERVICE)
+
+    def warm() -> bool:
+        return bool(pods.hydrators(by_service.create("called", dryRun="All")))
+
+    pods.eventually(warm, "call by the Service")
+    fail_opens = by_service.fail_opens()
+    pods.assert_warm(by_service.create("by-service"), placed=False)
+    assert by_service.fail_opens() == fail_opens
