@@ -1,0 +1,42 @@
+"""What the API server itself counts of its calls to our webhook."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from webhook.sandbox.sandbox import Sandbox
+
+HOOK = "pods.warmpod.dev"
+
+_SAMPLE = re.compile(
+    r"^apiserver_admission_webhook_(fail_open_count|rejection_count|request_total)\{(.*)\} (\S+)$", re.MULTILINE
+)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Since the API server's start: calls in all, those it admitted without an answer, those that it rejected."""
+
+    made: int = 0
+    failed_open: int = 0
+    rejected: int = 0
+
+    def __sub__(self, before: Calls) -> Calls:
+        """What was counted since `before`."""
+        return Calls(self.made - before.made, self.failed_open - before.failed_open, self.rejected - before.rejected)
+
+
+def read(box: Sandbox, hook: str = HOOK) -> Calls:
+    """The counters of one hook, by the API server's `/metrics`."""
+    return parse(box.kubectl("get", "--raw", "/metrics").stdout, hook)
+
+
+def parse(text: str, hook: str = HOOK) -> Calls:
+    """The same from the text."""
+    found = {"request_total": 0, "fail_open_count": 0, "rejection_count": 0}
+    for metric, labels, value in _SAMPLE.findall(text):
+        if dict(_LABEL.findall(labels))["name"] == hook:
+            found[metric] += int(float(value))
+    return Calls(found["request_total"], found["fail_open_count"], found["rejection_count"])
