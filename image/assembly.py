@@ -20,6 +20,7 @@ import struct
 from pathlib import Path
 
 SURPLUS = (
+    ".lock",  # of the installer
     "bin/*",  # the packages' own commands; the image has one entry point
     "bazel-project",  # the wheel of cel-expr-python carries the tree that built it
     "cel_expr_python/ext/ext_proto.*",  # extensions of CEL that webhook/cel/native.py does not open to policies
@@ -73,7 +74,10 @@ def trimmed(library: bytes) -> bytes:
     end = start + size * count
     for header in range(start, end, size):
         (kind,) = struct.unpack_from("<I", library, header)
-        offset, length = struct.unpack_from("<Q", library, header + 8)[0], struct.unpack_from("<Q", library, header + 32)[0]
+        offset, length = (
+            struct.unpack_from("<Q", library, header + 8)[0],
+            struct.unpack_from("<Q", library, header + 32)[0],
+        )
         if kind == _LOADED:
             end = max(end, offset + length)
     kept = bytearray(library[:end])
@@ -139,7 +143,7 @@ def date(tree: Path, seconds: int) -> None:
     """Give every file and directory one time, and the same modes whatever the builder's umask."""
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) and path.parent.name == "bin" else 0o644)
+            path.chmod(0o755 if path.is_dir() or (os.access(path, os.X_OK) and path.parent.name == "bin") else 0o644)
         os.utime(path, (seconds, seconds), follow_symlinks=False)
 
 
