@@ -112,20 +112,23 @@ def serving(
     tokens: Path | None = None,
     loop: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop,
     limits: Limits | None = None,
+    snapshot: Path | None = None,
+    settings: Settings = SETTINGS,
 ) -> Iterator[Server]:
+    """`root/policies` are the policies, none if there is no such directory."""
     policies = root / "policies"
     policies.mkdir(exist_ok=True)
     metrics = Metrics()
     world = World(
         PolicyFiles(policies),
-        SnapshotFile(None),
+        SnapshotFile(snapshot),
         CertificateFiles(
             credentials.certificate,
             credentials.key,
             ClientAuthorities(client_ca) if client_ca else None,
             metrics.handshake_failed,
         ),
-        SETTINGS,
+        settings,
         metrics,
         tokens=BearerTokens(tokens) if tokens else None,
     )

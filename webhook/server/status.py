@@ -1,11 +1,12 @@
 """What the webhook says of itself: readiness, metrics, `GET /status`, and the answer to `warmpod doctor`'s probe.
 
-Everything is put together when it is asked for, from what is in force at that moment. Nothing here names a pod, a node
-or a namespace, and nothing holds a value from one.
+Everything is put together when it is asked for, from what is in force at that moment. Whoever reaches the plain port
+may read it. So nothing here names a pod, a node or a namespace, holds a value from one, or quotes a file: the log does.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import msgspec
 
 from webhook.daemon.health import Check, is_ready
 from webhook.policy.model import Mode
+from webhook.policy.problem import CODES, Problem
 from webhook.server.bearer_tokens import BearerTokens
 from webhook.server.client_authorities import ClientAuthorities
 from webhook.server.metrics import Gauges, Metrics
@@ -27,6 +29,7 @@ PROBE_PREFIX = "warmpod-probe "
 _DIGEST = 16
 _LONGEST_VERSION = 48
 _PROBLEMS_SHOWN = 50
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Status:
         world = self._world
         served = world.certificate.served
         found = world.known.policies
-        error = world.problem("policies")
+        error = self._policies_error()
         policies = f"{len(found.policies)} in force, digest {found.digest[:_DIGEST] or 'none'}"
         if error:
             policies = f"{error}; {policies}" if world.policies_loaded else error
@@ -67,7 +70,7 @@ class Status:
             certificate = f"serial {served.serial}, expires {served.not_after.isoformat()}"
             if world.certificate.problem:
                 certificate = f"{certificate}; the files as they are now are not served: {world.certificate.problem}"
-        snapshot = world.snapshot.problem or f"id {world.known.inventory.id}"
+        snapshot = _unquoted(world.snapshot.problem) or f"id {world.known.inventory.id}"
         if world.snapshot.age is not None:
             snapshot = f"{snapshot} ({world.snapshot.age:.0f} s old)"
         return [
@@ -78,8 +81,17 @@ class Status:
             Check("policies-as-they-are", error is None, error or "in force", required=False),
             Check("snapshot", world.snapshot.usable, snapshot, required=False),
             *self._callers(),
-            *(Check("policy-problem", False, str(problem), False) for problem in world.problems[:_PROBLEMS_SHOWN]),
+            *(Check("policy-problem", False, _place(problem), False) for problem in world.problems[:_PROBLEMS_SHOWN]),
         ]
+
+    def _policies_error(self) -> str | None:
+        world = self._world
+        errors = sum(problem.severity == "error" for problem in world.problems)
+        if world.problem("policies") is None or not errors:
+            return world.problem("policies")
+        return (
+            f"{errors} problem{'s' if errors > 1 else ''}, so the last good policies stay in force; the log says more"
+        )
 
     def _callers(self) -> list[Check]:
         """Whether those who may ask can be told from those who may not; no lines where everybody may."""
@@ -148,13 +160,13 @@ class Status:
                 "count": len(found.policies),
                 "digest": found.digest[:_DIGEST] or None,
                 "problems": len(world.problems),
-                "problem": world.problem("policies"),
+                "problem": self._policies_error(),
             },
             "snapshot": {
                 "id": world.known.inventory.id or None,
                 "age": world.snapshot.age,
                 "usable": time.time() < world.known.usable_until,
-                "problem": world.snapshot.problem,
+                "problem": _unquoted(world.snapshot.problem),
             },
             "callers": {
                 "clientCertificate": _asked_for(world.authorities),
@@ -183,6 +195,17 @@ class Status:
 def _asked_for(source: ClientAuthorities | BearerTokens | None) -> dict[str, str | None] | None:
     """None where callers need not show it."""
     return None if source is None else {"problem": source.problem}
+
+
+def _place(problem: Problem) -> str:
+    """Where a policy file is wrong, and in what way: who may read policies may also read the log."""
+    place = f"{problem.file}:{problem.line}:{problem.column}"
+    return f"{place}: {problem.code} {CODES.get(problem.code, '')}; the log says more"
+
+
+def _unquoted(text: str | None) -> str | None:
+    """A snapshot's problem without the names of nodes, labels and artifacts, which it puts in quotes."""
+    return text and _QUOTED.sub("(named in the log)", text)
 
 
 def _time(moment: datetime) -> str:
