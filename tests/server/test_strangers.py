@@ -142,6 +142,12 @@ def ask(server: Server, trust: Any, body: bytes, path: str = "/mutate") -> str:
     return json.dumps({**response, "patch": base64.b64decode(response.get("patch", "")).decode()})
 
 
+def logged_so_far(caplog: pytest.LogCaptureFixture) -> str:
+    """The log in both of its forms."""
+    lines = [form.format(record) for record in caplog.records for form in (JsonFormatter(), TextFormatter())]
+    return "\n".join(lines).replace('\\"', '"')
+
+
 def none_of(secrets: tuple[str, ...], text: str) -> None:
     assert [secret for secret in secrets if secret in text] == []
 
@@ -235,6 +241,7 @@ def test_no_value_of_a_pod_comes_out_anywhere(
         for dry_run in (False, True)
         for path in ("/mutate", "/mutate/audit")
     ]
+    assert '"..." (from annotation warmpod.dev/model) is not allowed' in logged_so_far(caplog)
     (tmp_path / "policies" / "z.yaml").write_text(
         "apiVersion: warmpod.dev/v1alpha1\nkind: WarmPolicy\nmetadata: {name: z}\nspec:\n  mode: Enforce\n"
         "  failurePolicy: Fail\n  matchConditions: [{name: c, expression: "
@@ -245,8 +252,7 @@ def test_no_value_of_a_pod_comes_out_anywhere(
     assert '"allowed": false' in said[-1]
     answers = "".join(said)
     assert "JSONPatch" in answers
-    logged = "".join(form.format(record) for record in caplog.records for form in (JsonFormatter(), TextFormatter()))
-    assert "decision" in logged
+    logged = logged_so_far(caplog)
     secrets = tuple(one for one in OF_THE_POD if one != "label-of-a-pod")
     none_of(secrets, answers.replace("s3://value-of-an-env/", ""))  # the author's own source, told back to the author
     none_of(OF_THE_POD, logged)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,13 +12,15 @@ from webhook.server.metrics import Metrics
 from webhook.server.record import Outcome, Record, Sink
 
 _LONGEST = 512
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 _TOLD = frozenset({Outcome.PATCHED, Outcome.AUDIT, Outcome.DENIED})
 
 
 def log_sink(record: Record) -> None:
     """One line for every decision that changed, would have changed, or denied a pod, or broke a law of ours.
 
-    Dry runs leave no line. Nothing of the pod's content is in it: no values, no patch.
+    Dry runs leave no line. Nothing of the pod's content is in it: no values, no patch. A reason that quotes what a pod
+    said of its model, which may stand in any variable of its environment, is logged without that; its author is told.
     """
     if record.outcome not in _TOLD and not (record.violations and record.outcome is not Outcome.DRY_RUN):
         return
@@ -27,7 +30,12 @@ def log_sink(record: Record) -> None:
         "pod": _cut(record.name),
         "outcome": record.outcome,
         "policies": [
-            {"name": verdict.name, "mode": verdict.mode, "result": verdict.result, "reason": _cut(verdict.reason)}
+            {
+                "name": verdict.name,
+                "mode": verdict.mode,
+                "result": verdict.result,
+                "reason": _cut(unquoted(verdict.reason)),
+            }
             for verdict in record.policies
             if verdict.result != "skipped"
         ],
@@ -56,6 +64,11 @@ class Sinks:
                 sink(record)
             except Exception:  # noqa: BLE001  whatever a sink does, the review is answered
                 self._metrics.sink_failures += 1
+
+
+def unquoted(text: str) -> str:
+    """The text without what stands in quotes: names and values of others, wherever a message of ours has them."""
+    return _QUOTED.sub('"..."', text)
 
 
 def _cut(text: str) -> str:

@@ -6,7 +6,6 @@ may read it. So nothing here names a pod, a node or a namespace, holds a value f
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from webhook.server.bearer_tokens import BearerTokens
 from webhook.server.client_authorities import ClientAuthorities
 from webhook.server.metrics import Gauges, Metrics
 from webhook.server.reload import World
+from webhook.server.sinks import unquoted
 
 PROBE_PREFIX = "warmpod-probe "
 """Begins the warning that answers a probe; compact JSON follows."""
@@ -29,7 +29,6 @@ PROBE_PREFIX = "warmpod-probe "
 _DIGEST = 16
 _LONGEST_VERSION = 48
 _PROBLEMS_SHOWN = 50
-_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Status:
             certificate = f"serial {served.serial}, expires {served.not_after.isoformat()}"
             if world.certificate.problem:
                 certificate = f"{certificate}; the files as they are now are not served: {world.certificate.problem}"
-        snapshot = _unquoted(world.snapshot.problem) or f"id {world.known.inventory.id}"
+        snapshot = unquoted(world.snapshot.problem or "") or f"id {world.known.inventory.id}"
         if world.snapshot.age is not None:
             snapshot = f"{snapshot} ({world.snapshot.age:.0f} s old)"
         return [
@@ -166,7 +165,7 @@ class Status:
                 "id": world.known.inventory.id or None,
                 "age": world.snapshot.age,
                 "usable": time.time() < world.known.usable_until,
-                "problem": _unquoted(world.snapshot.problem),
+                "problem": world.snapshot.problem and unquoted(world.snapshot.problem),
             },
             "callers": {
                 "clientCertificate": _asked_for(world.authorities),
@@ -201,11 +200,6 @@ def _place(problem: Problem) -> str:
     """Where a policy file is wrong, and in what way: who may read policies may also read the log."""
     place = f"{problem.file}:{problem.line}:{problem.column}"
     return f"{place}: {problem.code} {CODES.get(problem.code, '')}; the log says more"
-
-
-def _unquoted(text: str | None) -> str | None:
-    """A snapshot's problem without the names of nodes, labels and artifacts, which it puts in quotes."""
-    return text and _QUOTED.sub("(named in the log)", text)
 
 
 def _time(moment: datetime) -> str:
