@@ -1,0 +1,117 @@
+"""Certificates that expire, are lost, are not trusted, or change two hundred times, while pods are created."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from certs.issue import issue_authority, issue_leaf, load_pair
+from tests.cluster import pods
+from tests.cluster.drills import registration, secret
+from tests.cluster.drills.crowd import COLD
+from tests.cluster.drills.fleet import TIMEOUT_SECONDS, Fleet
+from tests.cluster.drills.handshakes import SERVER_NAME, Handshakes
+from webhook.sandbox.controller import Controller
+
+pytestmark = pytest.mark.cluster
+
+ROTATIONS = 200
+AUTHORITY_EVERY = 10
+THREADS = 3
+
+
+@contextmanager
+def asleep(*controllers: Controller) -> Iterator[None]:
+    """These controllers do nothing for a while, and know nothing of it."""
+    for each in controllers:
+        each.process.send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in controllers:
+            each.process.send(signal.SIGCONT)
+
+
+def test_a_bundle_that_trusts_somebody_else(fleet: Fleet, crowded: str) -> None:
+    with fleet.drill(crowded) as drill:
+        with asleep(*fleet.box.controllers):
+            registration.write_bundle(fleet.box, issue_authority(datetime.now(UTC)).certificate_pem)
+            drill.wait_for(COLD, 10)
+        drill.warm_again()
+    assert all(birth.seconds < TIMEOUT_SECONDS for birth in drill.crowd.births)
+    assert drill.cold <= drill.calls.failed_open <= drill.cold + THREADS
+    secret.wait_until_served(fleet)
+
+
+def test_a_certificate_that_expired(fleet: Fleet, crowded: str) -> None:
+    box = fleet.box
+    with fleet.drill(crowded) as drill:
+        with asleep(*box.controllers):
+            held = secret.read(box)
+            authority = load_pair(held["ca.crt"], held["ca.key"])
+            leaf = issue_leaf(authority, [SERVER_NAME, "127.0.0.1"], datetime.now(UTC), lifetime=timedelta(seconds=2))
+            secret.write(box, {"tls.crt": leaf.certificate_pem, "tls.key": leaf.key_pem})
+            for replica in fleet.replicas:
+                (replica.webhook.pair / "tls.key").write_bytes(leaf.key_pem)
+                (replica.webhook.pair / "tls.crt").write_bytes(leaf.certificate_pem)
+            for replica in fleet.replicas:
+                fleet.left(replica)  # who serves an expired one is not ready
+            drill.all_warm()  # by the connections that are open
+            registration.write_bundle(box, held["ca.crt"] + b"\n")  # for another bundle new ones are opened
+            drill.wait_for(COLD, 10)
+        for replica in fleet.replicas:
+            fleet.join(replica)
+        drill.warm_again()
+    assert all(birth.seconds < TIMEOUT_SECONDS for birth in drill.crowd.births)
+    assert drill.cold <= drill.calls.failed_open <= drill.cold + THREADS
+    assert secret.wait_until_served(fleet, other_than=secret.serial(leaf.certificate_pem))
+
+
+def test_a_secret_that_was_deleted(fleet: Fleet, crowded: str) -> None:
+    before = secret.wait_until_served(fleet)
+    with fleet.drill(crowded) as drill:
+        secret.delete(fleet.box)
+        secret.wait_until_served(fleet, other_than=before)
+        drill.warm_again()
+    assert drill.cold <= drill.calls.failed_open
+    secret.wait_until_at_rest(fleet)
+
+
+def test_a_leader_that_dies_in_the_middle_of_a_rotation(fleet: Fleet, crowded: str) -> None:
+    secret.wait_until_at_rest(fleet)
+    before = secret.wait_until_served(fleet)
+    [leading] = [each for each in fleet.box.controllers if each.is_leader()]
+    replicas = list(fleet.replicas)
+    with fleet.drill(crowded) as drill, Handshakes(fleet.box, fleet.address, replicas) as clients:
+        secret.ask(fleet.box, "authority")
+        pods.eventually(lambda: "next-ca.crt" in secret.read(fleet.box), "next authority")
+        leading.kill()
+        leading.start()  # by the kubelet; its lease, which nobody gave back, is another's to take
+        secret.wait_until_served(fleet, other_than=before, seconds=60)
+        secret.wait_until_at_rest(fleet)
+    assert (drill.cold, drill.calls.failed_open) == (0, 0)
+    assert clients.failures == []
+
+
+def test_two_hundred_rotations(fleet: Fleet, crowded: str) -> None:
+    secret.wait_until_at_rest(fleet)
+    replicas = list(fleet.replicas)
+    serials = [secret.wait_until_served(fleet)]
+    authorities = set()
+    began = time.monotonic()
+    with fleet.drill(crowded) as drill, Handshakes(fleet.box, fleet.address, replicas) as clients:
+        for number in range(ROTATIONS):
+            secret.ask(fleet.box, "leaf" if number % AUTHORITY_EVERY else "authority")
+            serials.append(secret.wait_until_served(fleet, other_than=serials[-1]))
+            authorities.add(secret.read(fleet.box)["ca.crt"])
+    print(f"{ROTATIONS} in {time.monotonic() - began:.1f} s, {clients.succeeded} handshakes, {len(drill.crowd.births)}")
+    assert clients.failures == []
+    assert (drill.cold, drill.calls.failed_open) == (0, 0)
+    assert len(set(serials)) == ROTATIONS + 1
+    assert len(authorities) == ROTATIONS // AUTHORITY_EVERY
+    assert clients.succeeded > ROTATIONS
