@@ -37,6 +37,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     context = work / "context"
     unneeded = shutil.ignore_patterns(".git", ".venv", ".hypothesis", "*_cache", "__pycache__", "*.whl")
     shutil.copytree(PROJECT, context, ignore=unneeded, symlinks=True)
+    sources = frozenset(str(path.relative_to(context)) for path in context.rglob("*"))
     for name in CARELESS:
         (context / name).parent.mkdir(parents=True, exist_ok=True)
         (context / name).write_text(f"{FAKE_SECRET}\n", encoding="utf-8")
@@ -61,6 +62,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
         root=_mounted(store, NAME),
         base=_mounted(store, bases.RUNTIME),
         layers=tuple(layers / layer["digest"].removeprefix("sha256:") for layer in manifest["layers"]),
+        sources=sources,
         settings=config["config"],
     )
 

@@ -41,6 +41,9 @@ class Image:
     layers: tuple[Path, ...]
     """A tar each, not compressed."""
 
+    sources: frozenset[str]
+    """Paths in the project it was built from, without those of careless people."""
+
     settings: Mapping[str, Any]
     """Of the image's configuration: User, Entrypoint, Env, Labels and so on."""
 
