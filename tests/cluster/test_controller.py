@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import labels, pods
-from webhook.controller import lease
+from webhook.controller import permissions as installation
 from webhook.inventory import report
 from webhook.kube import names
 from webhook.sandbox import controller, models
@@ -399,6 +399,9 @@ def test_it_made_no_call_that_its_role_does_not_list(calm: Sandbox, events: Path
             seen[allowed].add((reference.get("apiGroup", ""), reference["resource"], event["verb"]))
     # An API server that starts forbids everything until it has read the roles; so each call is allowed some time.
     assert seen[False] <= seen[True]
-    assert seen[True] <= permissions.CALLS | lease.CALLS
-    assert seen[True] >= lease.CALLS | {("", "nodes", "patch"), ("", "pods", "watch"), ("", "namespaces", "watch")}
+    parts = installation.LEASES | installation.REGISTRATION | installation.CERTIFICATES
+    leases = {("coordination.k8s.io", "leases", verb) for verb in ("get", "create", "update")}
+    assert seen[True] <= permissions.CALLS | {(each.group, each.resource, each.verb) for each in parts}
+    assert seen[True] >= leases | {("", "nodes", "patch"), ("", "pods", "watch"), ("", "namespaces", "watch")}
+    assert seen[True] >= {("", "secrets", "get"), ("", "secrets", "create"), ("", "events", "create")}
     assert calm.controllers[0].running
