@@ -453,12 +453,12 @@ def test_who_deletes_it_again_and_again_is_answered_later_and_later(tmp_path: Pa
     async def scenario(world: World) -> None:
         await world.me.look()
         began = world.me.now
-        while world.me.now < began + 3600:
+        while world.me.now < began + 1200:
             if world.found is not None:
                 world.delete()
             await world.me.look()
             world.me.now += 9
-        assert 5 <= world.me.restoration.restored <= 14
+        assert 4 <= world.me.restoration.restored <= 8
         assert len(world.reasons()) <= events.MOST_PER_HOUR
         assert await world.me.look(2 * MOST_SECONDS) == "ok"
 
