@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -165,9 +166,32 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert (path.parent / target.split("#")[0]).exists(), f"{path}: {target}"
 
 
-def test_files_that_security_names_exist() -> None:
-    for name in re.findall(r"`(tests/[^`]+)`", (ROOT / "SECURITY.md").read_text()):
-        assert (ROOT / name).exists(), name
+def defined(path: Path) -> set[str]:
+    """The tests of a file, as pytest names them."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}::{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+    return found
+
+
+def test_every_threat_has_a_defence_and_a_test_that_exists() -> None:
+    text = (ROOT / "SECURITY.md").read_text().partition("## What Warmpod defends against")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    threats = [row for row in rows if row[0] != "threat"]
+    assert len(threats) > 20
+    missing = []
+    for threat, defence, shown in threats:
+        assert defence
+        tests = re.findall(r"`(tests/[^`]+)`", shown)
+        assert tests, f"no test shows: {threat}"
+        for test in tests:
+            path, _, name = test.partition("::")
+            if not (ROOT / path).is_file() or name not in defined(ROOT / path):
+                missing.append(test)
+    assert missing == []
 
 
 def test_ci_runs_what_the_readme_says() -> None:

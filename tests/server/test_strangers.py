@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -259,3 +260,32 @@ def test_no_value_of_a_pod_comes_out_anywhere(
     none_of(OF_THE_POD, plain(house))
     key = credentials.key.read_text().splitlines()[1]
     none_of((key,), answers + logged + plain(house))
+
+
+def test_no_header_decides_where_a_request_goes(house: Server, credentials: Paths) -> None:
+    trust = trusting(credentials)
+    hostile = {
+        "host": "evil.example:1/mutate?",
+        "x-forwarded-host": "evil.example",
+        "x-forwarded-prefix": "/mutate",
+        "x-forwarded-proto": "http",
+        "x-original-url": "/mutate",
+        "x-http-method-override": "GET",
+        "forwarded": "host=evil.example",
+        "upgrade": "websocket",
+        "cookie": "a=b",
+    }
+    body = review(pod(), "team-a")
+    usual = house.ask(trust, path="/mutate", body=body)
+    assert usual[0] == 200
+    assert house.ask(trust, hostile, path="/mutate", body=body) == usual
+    for path in ("/", "//mutate", "/mutate/", "/MUTATE", "/%2fmutate", "/mutate/../mutate", "/mutate;a", "/x/mutate"):
+        status, text = house.ask(trust, hostile, path=path, body=body)
+        assert (status, text) == (404, "Not Found"), path
+
+
+def test_the_framework_is_one_whose_known_defects_are_mended() -> None:
+    """CVE-2026-48710 (1.0.1), PYSEC-2026-248 (1.3.0), CVE-2026-54283 (1.3.1) of starlette."""
+    locked = (HERE.parents[1] / "requirements" / "runtime.txt").read_text()
+    [version] = re.findall(r"^starlette==([0-9.]+)", locked, re.MULTILINE)
+    assert tuple(map(int, version.split("."))) >= (1, 3, 1)
