@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster.drills.fleet import DRAIN_SECONDS, Fleet
 from tests.cluster.pods import IMAGE
+from webhook.sandbox import install
 from webhook.sandbox.nodes import PretendNode
 from webhook.sandbox.sandbox import Sandbox
 
@@ -22,6 +23,7 @@ CONTROLLER_ARGUMENTS = (
     "--certificate-seconds=0.1",
     "--tls-settle-seconds=0.5",
     "--tls-overlap-seconds=0.5",
+    "--manage-webhook",
 )
 
 
@@ -46,6 +48,8 @@ def drill_box(drill_policies: Path) -> Iterator[Sandbox]:
         webhook_arguments=WEBHOOK_ARGUMENTS,
         controller_arguments=CONTROLLER_ARGUMENTS,
     ) as sandbox:
+        component = install.manifests_directory() / "components" / "manage-webhook"
+        sandbox.kubectl("apply", "-f", component / "rbac.yaml")  # what --manage-webhook needs
         yield sandbox
 
 

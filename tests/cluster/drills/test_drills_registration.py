@@ -1,0 +1,70 @@
+"""A registration that somebody deletes or empties: nobody calls us, so nobody but us can tell; and it comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.cluster import pods
+from tests.cluster.drills import registration
+from tests.cluster.drills.crowd import COLD
+from tests.cluster.drills.fleet import TIMEOUT_SECONDS, Fleet
+from webhook.kube import Object, names
+from webhook.sandbox.sandbox import Sandbox
+
+pytestmark = pytest.mark.cluster
+
+_EVENTS = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/events"
+_OK = "warmpod_controller_webhook_configuration_ok"
+_RESTORED = "warmpod_controller_webhook_configuration_restored_total"
+
+
+def empty(box: Sandbox) -> None:
+    registration.write_hooks(box, [])
+
+
+def events(box: Sandbox, reason: str) -> list[Object]:
+    """The events of this reason that regard our Deployment."""
+    found = box.api.call("GET", _EVENTS)["items"]
+    return [
+        each
+        for each in found
+        if each["reason"] == reason
+        and (each["involvedObject"]["kind"], each["involvedObject"]["name"]) == ("Deployment", names.DEPLOYMENT)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        pytest.param(registration.delete, "WebhookConfigurationMissing", id="deleted"),
+        pytest.param(empty, "WebhookConfigurationEmpty", id="emptied"),
+    ],
+)
+def test_a_registration_that_is_gone(
+    fleet: Fleet, crowded: str, damage: Callable[[Sandbox], None], reason: str
+) -> None:
+    box = fleet.box
+    [leading] = [each for each in box.controllers if each.is_leader()]
+    restored = leading.count(_RESTORED)
+    with fleet.drill(crowded) as drill:
+        damage(box)
+        drill.wait_for(COLD, 10)
+        gone = time.monotonic()
+        pods.eventually(lambda: all(each.count(_OK) == 0 for each in box.controllers), "metric that says so")
+        pods.eventually(lambda: events(box, reason), f"event {reason}")
+        pods.eventually(lambda: (registration.find(box) or {}).get("webhooks"), "registration")
+        drill.warm_again()
+        pods.eventually(lambda: all(each.count(_OK) == 1 for each in box.controllers), "metric that says so")
+    assert COLD in drill.crowd.outcomes(gone)
+    assert all(birth.seconds < TIMEOUT_SECONDS for birth in drill.crowd.births)
+    assert drill.calls.failed_open == 0, "the API server counts failures of what it calls, and it called nobody"
+    assert leading.count(_RESTORED) == restored + 1
+    assert events(box, "WebhookConfigurationRestored")
+    # Who had to restore once waits twice as long the next time; another leader has not.
+    leading.stop()
+    leading.start()
+    leading.wait_until_ready()
+    pods.eventually(lambda: any(each.is_leader() for each in box.controllers if each is not leading), "other leader")
