@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import logging
 import socket
@@ -16,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from certs.issue import Pair, Usage, issue_authority, issue_leaf
-from tests.server.serving import Paths, Server, identity, metric, post, serving, showing, trusting
+from tests.server.serving import LOOPS, Paths, Server, identity, metric, post, serving, showing, trusting
+from webhook.daemon.protocol import Limits
 from webhook.server.bearer_tokens import MAX_TOKENS
 
 TOKEN, NEXT = "first-token.of-the_api~server", "second+token/of-the-api-server=="
@@ -47,9 +49,9 @@ def house(tmp_path: Path, credentials: Paths) -> House:
     return made
 
 
-@pytest.fixture
-def guarded(house: House) -> Iterator[Server]:
-    with serving(house.root, house.credentials, client_ca=house.client_ca) as server:
+@pytest.fixture(params=list(LOOPS.values()), ids=list(LOOPS))
+def guarded(house: House, request: pytest.FixtureRequest) -> Iterator[Server]:
+    with serving(house.root, house.credentials, client_ca=house.client_ca, loop=request.param) as server:
         yield server
 
 
@@ -145,7 +147,9 @@ def test_authorities_are_followed_and_a_bad_file_changes_nothing(guarded: Server
     client_ca.write_bytes(first.certificate_pem + second.certificate_pem)
     guarded.refresh()
     assert guarded.ask(old)[0] == guarded.ask(new)[0] == 200
-    for content in (b"", b"garbage", b"x" * 70_000, second.key_pem, b"-----BEGIN CERTIFICATE-----\nAAAA\n"):
+    old_now = now() - timedelta(days=3)
+    past = issue_authority(old_now, lifetime=timedelta(days=1)).certificate_pem
+    for content in (past, b"", b"garbage", b"x" * 70_000, second.key_pem, b"-----BEGIN CERTIFICATE-----\nAAAA\n"):
         client_ca.write_bytes(content)
         guarded.refresh()
         assert guarded.status.gauges().source_problems["client-ca"]
@@ -277,11 +281,12 @@ def test_without_the_token_nobody_asks(
         assert server.ask(trust, {"authorization": f"bearer  {TOKEN}"})[0] == 200
 
 
-def test_two_headers_are_none(tmp_path: Path, credentials: Paths, tokens: Path) -> None:
+@pytest.mark.parametrize("order", [1, -1], ids=["wrong first", "right first"])
+def test_two_headers_are_none(tmp_path: Path, credentials: Paths, tokens: Path, order: int) -> None:
     with serving(tmp_path, credentials, tokens=tokens) as server:
         connection = server.connect(trusting(credentials))
         connection.putrequest("POST", "/mutate")
-        for token in ("wrong-token-of-nobody", TOKEN):
+        for token in ("wrong-token-of-nobody", TOKEN)[::order]:
             connection.putheader("authorization", f"Bearer {token}")
         connection.putheader("content-length", "0")
         connection.endheaders()
@@ -305,6 +310,27 @@ def test_a_stranger_is_refused_before_the_body_comes(tmp_path: Path, credentials
             b"expect: 100-continue\r\ncontent-length: 5000000\r\n\r\n"
         )
         assert stream.recv(1000).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
+def test_a_stranger_that_goes_on_sending_is_cut(
+    tmp_path: Path, credentials: Paths, tokens: Path, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """TLS closes in two steps, and reads between them what the other side sends."""
+    deadline = time.monotonic() + 30
+    with serving(
+        tmp_path, credentials, tokens=tokens, loop=loop, limits=Limits(linger_seconds=0.1, close_seconds=60)
+    ) as server:
+        with (
+            suppress(OSError),
+            socket.create_connection(("localhost", server.port)) as plain,
+            trusting(credentials).wrap_socket(plain, server_hostname="localhost") as stream,
+        ):
+            stream.settimeout(10)
+            stream.sendall(b"POST /mutate HTTP/1.1\r\nhost: a\r\ncontent-length: 900000000000\r\n\r\n")
+            while time.monotonic() < deadline:
+                stream.sendall(b"x" * 100_000)
+        assert time.monotonic() < deadline
 
 
 def test_tokens_rotate_and_a_file_without_any_lets_nobody_pass(

@@ -181,6 +181,16 @@ def test_an_expired_certificate_is_not_ready(house: House, monkeypatch: pytest.M
     assert not is_ready(house.status.checks())
 
 
+def test_the_answer_to_a_probe_is_as_short_as_the_api_server_passes_on(house: House) -> None:
+    house.write(age=119.123456789)
+    house.refresh()
+    status = Status(Identity("1.2.3-" + "x" * 500, "native", ""), house.world, house.metrics)
+    for cap in Mode:
+        warning = status.probe(cap)
+        assert len(warning) <= 250
+        assert json.loads(warning.removeprefix("warmpod-probe "))["a"] == pytest.approx(119.1, abs=1)
+
+
 def test_following_survives_whatever_a_look_raises(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = threading.Semaphore(0)
 

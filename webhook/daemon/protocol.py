@@ -32,6 +32,8 @@ class Limits:
     answer_seconds: float = 30.0
     """From the whole request to the whole answer taken; only a client that does not read needs so long."""
     close_seconds: float = 5.0
+    linger_seconds: float = 0.5
+    """The same for a client that was answered and still sends: TLS reads what comes until the client closes, too."""
     keep_alive_seconds: float = 120.0
     """Longer than the 90 s after which a kube-apiserver drops an idle connection: so it is always the one to close."""
     header_bytes: int = 64 * 1024
@@ -177,7 +179,7 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         self._unset_keepalive_if_required()  # the sweep has that clock: uvicorn's stops at any byte, as a bare newline
         if self.transport.is_closing():
-            self._enter(Stage.CLOSING, self.roster.limits.close_seconds)
+            self._enter(Stage.CLOSING, self._closing_seconds())
         elif self.stage is Stage.ANSWER:
             self._between_requests() if self.cycle.response_complete else self._awaiting_answer()
 
@@ -206,8 +208,12 @@ class Connection(HttpToolsProtocol):
 
     def close(self) -> None:
         """Close after what was written is flushed, within `close_seconds`."""
-        self._enter(Stage.CLOSING, self.roster.limits.close_seconds)
+        self._enter(Stage.CLOSING, self._closing_seconds())
         self.transport.close()
+
+    def _closing_seconds(self) -> float:
+        limits = self.roster.limits
+        return limits.linger_seconds if self.stage in (Stage.HEADERS, Stage.BODY) else limits.close_seconds
 
     def _abort(self) -> None:
         self._enter(Stage.CLOSING, float("inf"))
