@@ -5,28 +5,28 @@ A note that somebody edited counts as none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from certs import bundle, contents
+from cryptography import x509
+
+from certs import bundle
 
 _MAX_TEXT = 1000
 
 
-def trusted(secret: Mapping[str, bytes], now: datetime) -> str:
-    """The note that all authorities of this content are trusted since `now`."""
-    return f"{moment(now)} {','.join(sorted(bundle.fingerprints(contents.read(secret, now).trusted)))}"
+def trusted(authorities: Iterable[x509.Certificate], now: datetime) -> str:
+    """The note that these authorities are trusted since `now`."""
+    return f"{moment(now)} {','.join(sorted(bundle.fingerprints(authorities)))}"
 
 
-def trusted_since(text: str, secret: Mapping[str, bytes], now: datetime) -> datetime | None:
-    """Since when every authority of this content is trusted, by such a note; None where it names not all of them.
+def trusted_since(text: str, authorities: Iterable[x509.Certificate]) -> datetime | None:
+    """Since when these authorities are trusted, by such a note; None where it does not name all of them.
 
     So a note holds on when an authority leaves, and is void when one comes.
     """
     when, _, noted = text[:_MAX_TEXT].partition(" ")
-    if not bundle.fingerprints(contents.read(secret, now).trusted) <= set(noted.split(",")):
-        return None
-    return parse_moment(when)
+    return parse_moment(when) if bundle.fingerprints(authorities) <= set(noted.split(",")) else None
 
 
 def moment(when: datetime) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from certs import contents
+from certs.contents import Contents
 from certs.issue import Served
 from certs.steps import Begin, Issue, Promote, Step, Wait
 from webhook.daemon.logs import LOGGER
@@ -45,15 +45,14 @@ class Condition:
         """What is wrong, for people; None when nothing is."""
         return "; ".join(self._problems.values()) or None
 
-    def read(self, secret: Mapping[str, bytes] | None, now: datetime) -> None:
-        """Take in the Secret's content; None when there is none."""
-        held = contents.read(secret or {}, now)
+    def read(self, held: Contents, *, exists: bool) -> None:
+        """Take in the Secret's content, and whether there is a Secret."""
         served: Served | None = held.leaf.served if held.leaf else None
         self.serial = served.serial if served else None
         self.leaf_expiry = served.not_after if served else None
         self.authority_expiry = held.authority.certificate.not_valid_after_utc if held.authority else None
-        self.phase = _phase(secret, held)
-        if self.leaf_expiry or secret is None:
+        self.phase = phase(held, exists=exists)
+        if self.leaf_expiry or not exists:
             self.clear("leaf")
         else:
             self.trouble("leaf", f"there is no leaf to serve: {held.leaf_problem}")
@@ -91,8 +90,9 @@ class Condition:
             LOGGER.info("certificates in order again")
 
 
-def _phase(secret: Mapping[str, bytes] | None, held: contents.Contents) -> Phase:
-    if secret is None:
+def phase(held: Contents, *, exists: bool) -> Phase:
+    """Where a rotation of the authority stands."""
+    if not exists:
         return "missing"
     if held.successor is not None:
         return "announced"

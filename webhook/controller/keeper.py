@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from certs import marks, rotation
+from certs import contents, marks, rotation
 from certs.rotation import Seen, Terms
 from certs.steps import Begin, Confirm, Doubt, Rewrite, Step, Trust, Wait
 from webhook.controller.clock import ServerClock
@@ -67,7 +67,7 @@ class Keeper:
     """`run` for ever; `condition` says how things are.
 
     `live` tells what the replicas serve, `leading` whether this one may write now, `skew` by how many seconds our clock
-    is ahead of the API server's (None: unknown).
+    is ahead of the API server's (None: unknown); `clock` is ours.
     """
 
     def __init__(
@@ -77,12 +77,14 @@ class Keeper:
         live: Callable[[], Awaitable[Reports]],
         leading: Callable[[], bool],
         skew: Callable[[], float | None],
+        *,
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._options = options
         self._store = TrustStore(api, options.namespace, options.secret, options.configuration)
         self._live = live
         self._leading = leading
-        self._clock = ServerClock(skew)
+        self._clock = ServerClock(skew, clock)
         self._pair = PairDirectory(options.directory) if options.directory else None
         self._backoff = Backoff(Pace(base=max(options.interval, 0.25), cap=_MOST_SECONDS))
         self._at_once = 0
@@ -114,7 +116,8 @@ class Keeper:
         stored = await self._store.read()
         await self._hand_out(stored)
         now = self._clock.now()
-        self.condition.read(stored.data, now)
+        held = contents.read(stored.data or {}, now)
+        self.condition.read(held, exists=stored.data is not None)
         if not leads:
             self.condition.follows()
             return self._pause(None, now)
@@ -126,7 +129,7 @@ class Keeper:
         self._complain("asked", stored.complaint)
         seen = Seen(
             bundles=configuration.bundles,
-            trusted_since=marks.trusted_since(stored.trusted, stored.data or {}, now),
+            trusted_since=marks.trusted_since(stored.trusted, held.trusted),
             switched_at=marks.parse_moment(stored.switched),
             serials=frozenset(serial or "" for serial in reports.serials.values()) if reports else frozenset(),
             replicas_known=reports is not None and reports.known,
@@ -211,7 +214,7 @@ class Keeper:
 
     async def _write(self, step: Rewrite | Confirm | Doubt, stored: Stored, now: datetime) -> None:
         if isinstance(step, Confirm):
-            made = stored.noting(marks.trusted(stored.data or {}, now))
+            made = stored.noting(marks.trusted(contents.read(stored.data or {}, now).trusted, now))
         elif isinstance(step, Doubt):
             made = stored.noting("")
         else:
