@@ -40,7 +40,8 @@ class Sandbox:
     than that run by themselves; none at all leaves the webhooks alone, with certificates of the sandbox's authority.
     `directory` holds kubeconfig, logs and data, and keeps the logs
     afterwards; None takes a temporary one. `audit_log` is a file that gets the API server's audit events.
-    `api_server_arguments` are further flags of kube-apiserver.
+    `api_server_arguments` are further flags of kube-apiserver. `overlay` is that of the manifests; with an empty one
+    nothing of Warmpod is there, and nothing of it runs.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Sandbox:
         controller_arguments: Sequence[str] = (),
         audit_log: Path | None = None,
         api_server_arguments: Sequence[str] = (),
+        overlay: str = install.OVERLAY,
         progress: Progress = lambda _line: None,
     ) -> None:
         """Find the programs and check the nodes. Raises `MissingBinaries`, and ValueError for a bad image reference."""
@@ -74,6 +76,7 @@ class Sandbox:
         )
         self._audit_log = audit_log
         self._api_server_arguments = tuple(api_server_arguments)
+        self._overlay = overlay
         self._progress = progress
         self._held: state.StateDirectory | None = None
         self._plane: ControlPlane | None = None
@@ -284,9 +287,10 @@ class Sandbox:
         self._progress(f"making {len(self.nodes)} pretend nodes")
         for document in self._node_documents:
             self._api.call("POST", "/api/v1/nodes", document)
-        self._progress("installing Warmpod")
         self._installation = Installation(self.directory, self._plane, self._wanted, self._progress)
-        self._installation.start(self._api, install.rendered(self.binaries.kubectl))
+        if self._overlay:
+            self._progress("installing Warmpod")
+            self._installation.start(self._api, install.rendered(self.binaries.kubectl, self._overlay))
         wait_until(self._settled, "bring the nodes up", processes=self.processes, seconds=SETTLE_SECONDS)
         self._hydrate(models.DEFAULT_NAMESPACE)
         self.take_stock()
