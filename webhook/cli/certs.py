@@ -1,4 +1,4 @@
-"""`warmpod certs`: serving certificates by hand. In a cluster they will look after themselves."""
+"""`warmpod certs`: serving certificates by hand. In a cluster they look after themselves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from webhook.cli.certs_cluster import rotate, status
 from webhook.cli.errors import CouldNotRun, say
 from webhook.cli.options import option
 
@@ -21,7 +22,11 @@ LEAF = ("tls.crt", "tls.key")
 
 @click.group()
 def command() -> None:
-    """Issue the certificates that `warmpod webhook` serves with."""
+    """The certificates that `warmpod webhook` serves with: those of an installation, and others by hand."""
+
+
+command.add_command(status)
+command.add_command(rotate)
 
 
 @command.command()
