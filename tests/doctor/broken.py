@@ -79,6 +79,13 @@ BROKEN: Mapping[str, Case] = {
         "there is no namespace",
         "manifests/overlays/audit",
     ),
+    "removed in part": Case(
+        unanswered(healthy(), system=Absent(), deployment=Absent(), service=Absent(), slices=Seen([])),
+        COLD + "there is no namespace warmpod-system, and the registration is still there",
+        "namespace",
+        "still there",
+        "kubectl delete mutatingwebhookconfiguration warmpod",
+    ),
     "no registration": Case(
         unanswered(healthy(), registration=Absent(), passage=SERVICE_PASSAGE),
         COLD + "the registration (MutatingWebhookConfiguration warmpod) is missing",

@@ -87,7 +87,8 @@ def test_the_answer_to_the_probe(answer: Answer, look: object) -> None:
 
 PASSAGES = {
     "the webhook's own 405": (Answer(405, "Method Not Allowed"), True),
-    "it wants a token": (Answer(401, "who are you?"), True),
+    "it wants a token": (Answer(401, "a bearer token is required (--bearer-token-file)"), True),
+    "a proxy that denies": (Answer(403, "denied destination"), None),
     "it wants a certificate": (status(503, "error trying to reach service: remote error: tls: bad certificate"), True),
     "refused": (
         status(503, "error trying to reach service: dial tcp 10.0.0.1:8443: connect: connection refused"),

@@ -37,11 +37,19 @@ def namespace(evidence: Evidence) -> Iterator[Finding]:
             )
         case Seen():
             yield ok("namespace", f"{evidence.namespace} is there")
+        case Absent() if isinstance(evidence.registration, Seen):
+            yield failure(
+                "namespace",
+                f"there is no namespace {evidence.namespace}, and the registration is still there",
+                "name the namespace with --namespace; if Warmpod was removed, "
+                f"`kubectl delete mutatingwebhookconfiguration {names.WEBHOOK_CONFIGURATION}`",
+                stops=uses_service(evidence),
+            )
         case Absent():
             yield failure(
                 "namespace",
                 f"Warmpod is not installed: there is no namespace {evidence.namespace}",
-                "install it: `kubectl apply -k manifests/overlays/audit`; or name its namespace with --namespace",
+                "install it, `kubectl apply -k manifests/overlays/audit`; or name its namespace with --namespace",
                 stops=True,
             )
         case look:

@@ -111,7 +111,7 @@ def pods(evidence: Evidence) -> Iterator[Finding]:
             f"`kubectl -n {evidence.namespace} logs POD -c CONTAINER --previous`",
         )
     else:
-        yield ok("pods", f"{len(ours(evidence))} pods, none waits for anything or restarted within the hour")
+        yield ok("pods", f"of {len(ours(evidence))} none waits for anything or restarted within the hour")
 
 
 def ours(evidence: Evidence) -> list[Object]:

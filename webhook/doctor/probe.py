@@ -108,8 +108,10 @@ def judge_passage(answer: Answer, namespace: str) -> Look[Passage]:
 
 
 def _reached(answer: Answer) -> bool | None:
-    if answer.document.get("kind") != "Status" and "error trying to reach service" not in answer.text:
-        return True if answer.status < 500 else None
+    if answer.status == 405 or (answer.status in (401, 403) and "(--" in answer.text):
+        return (
+            True  # the webhook's own words: a GET is none of its calls; or it wants to know who asks, and names a flag
+        )
     if "error trying to reach service" not in answer.message:
         return None  # no endpoints, no Service: others say so
     # A TLS failure was told by somebody at the other end.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from webhook.doctor import hooks
 from webhook.doctor.advice import OPEN_PORT
 from webhook.doctor.evidence import Barred, Evidence, Reply, Seen
-from webhook.doctor.finding import Finding, State, failure, note, ok, unseen, warning
+from webhook.doctor.finding import Finding, State, failure, note, ok, unseen
 from webhook.doctor.registration import probe_is_selected
 from webhook.doctor.trust import verifies
 
@@ -99,6 +99,7 @@ def network(evidence: Evidence, suspects: list[Finding]) -> Iterator[Finding]:
             )
     elif not suspects and hooks.uses_service(evidence) and verifies(evidence):
         barred = f"; nobody tried it, for you may not {passage.right}" if isinstance(passage, Barred) else ""
+        barred = f" ({passage.value.text})" if isinstance(passage, Seen) else barred
         yield failure(
             "network",
             "endpoints are ready and the certificate verifies, so most likely the network between the API server and "
@@ -122,12 +123,12 @@ def counters(evidence: Evidence) -> Iterator[Finding]:
         return
     found = evidence.before.value
     if found.rejections:
-        yield warning(
+        yield note(
             "fail-open",
-            f"since it started, the API server rejected {found.rejections} pods because a webhook of ours said so or "
-            "failed",
+            f"since it started, the API server we asked rejected {found.rejections} pods because a webhook of ours "
+            "said so or failed",
             "it should be none: set failurePolicy: Ignore in the registration, and look for policies with "
-            "failurePolicy: Fail",
+            "failurePolicy: Fail; docs/operations.md#warmpodrejectspods",
         )
     if found.fail_open:
         yield note(
