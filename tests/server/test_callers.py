@@ -15,6 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
 from certs.issue import Pair, Usage, issue_authority, issue_leaf
 from tests.server.serving import LOOPS, Paths, Server, identity, metric, post, serving, showing, trusting
@@ -149,7 +152,15 @@ def test_authorities_are_followed_and_a_bad_file_changes_nothing(guarded: Server
     assert guarded.ask(old)[0] == guarded.ask(new)[0] == 200
     old_now = now() - timedelta(days=3)
     past = issue_authority(old_now, lifetime=timedelta(days=1)).certificate_pem
-    for content in (past, b"", b"garbage", b"x" * 70_000, second.key_pem, b"-----BEGIN CERTIFICATE-----\nAAAA\n"):
+    for content in (
+        past,
+        second.certificate_pem * 200,
+        b"",
+        b"garbage",
+        b"x" * 70_000,
+        second.key_pem,
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n",
+    ):
         client_ca.write_bytes(content)
         guarded.refresh()
         assert guarded.status.gauges().source_problems["client-ca"]
@@ -236,6 +247,25 @@ def test_names_are_held_to_the_letter(house: House, common_name: str, names: tup
         assert server.ask(house.identity(common_name, names))[0] == status
         assert metric(server.metrics, 'warmpod_strangers_total{reason="client-name"}') == (status == 403)
         assert metric(server.metrics, 'warmpod_refused_requests_total{status="403"}') == (status == 403)
+
+
+def test_of_two_common_names_none_counts(house: House) -> None:
+    """Go takes the last, others the first: an authority that lets people choose one must not give them the other."""
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, name) for name in ("kube-apiserver", "mallory")]
+    for subject in (names, names[::-1]):
+        leaf = issue_leaf(house.authority, [], now(), usage=Usage.CLIENT)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name(subject))
+            .issuer_name(house.authority.certificate.subject)
+            .public_key(leaf.key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now() - timedelta(hours=1))
+            .not_valid_after(now() + timedelta(hours=1))
+        )
+        double = Pair(builder.sign(house.authority.key, hashes.SHA256()), leaf.key)
+        with serving(house.root, house.credentials, client_ca=house.client_ca, names=NAMED) as server:
+            assert server.ask(showing(house.root, house.credentials, double))[0] == 403
 
 
 @pytest.fixture
@@ -361,6 +391,8 @@ def test_tokens_rotate_and_a_file_without_any_lets_nobody_pass(
             assert not gauges.ready
             assert gauges.source_problems["bearer-tokens"]
             assert server.status.document()["callers"]["bearerTokens"]["problem"]
+        tokens.write_text(NEXT)
+        assert asked(NEXT) == 200
         tokens.unlink()
         assert asked(NEXT) == 401
         tokens.write_text(NEXT)
