@@ -61,6 +61,7 @@ class Reporter:
         self.problem: str | None = None
         """Why the Lease is not kept at present."""
         self.webhook_problem: str | None = None
+        """Why the webhook beside this controller says nothing; None when it does, and when there is none."""
 
     async def run(self) -> None:
         """Look every second, and write every ten or when something changed; for ever."""
@@ -70,7 +71,7 @@ class Reporter:
         async with aiohttp.ClientSession(timeout=limit, cookie_jar=aiohttp.DummyCookieJar()) as session:
             while True:
                 webhook, problem = await self._ask(session)
-                self.webhook_problem = problem or None
+                self.webhook_problem = (problem or None) if self._url else None
                 await self.report(webhook, problem)
                 await asyncio.sleep(LOOK_SECONDS)
 
