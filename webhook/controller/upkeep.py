@@ -13,6 +13,7 @@ from typing import Any
 
 from certs.issue import InvalidName
 from certs.rotation import Terms
+from webhook.controller.alarm import Alarm
 from webhook.controller.clock import FAR_SECONDS
 from webhook.controller.condition import ROTATIONS
 from webhook.controller.election import Election
@@ -60,6 +61,8 @@ class Upkeep:
         found: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}
         if self.keeper:
             found["keeping certificates"] = self.keeper.run
+            if self.events:
+                found["telling of certificates"] = Alarm(self.keeper.condition, self.events, self.leading).run
         if self.registration:
             found["watching the registration"] = self.registration.run
         if self.reporter:
