@@ -21,8 +21,8 @@ WEBHOOK_ARGUMENTS = (
 )
 CONTROLLER_ARGUMENTS = (
     "--certificate-seconds=0.1",
-    "--tls-settle-seconds=0.5",
-    "--tls-overlap-seconds=0.5",
+    "--tls-settle-seconds=0.4",
+    "--tls-overlap-seconds=0.2",
     "--manage-webhook",
 )
 

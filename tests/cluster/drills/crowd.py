@@ -33,7 +33,7 @@ class Birth:
 class Crowd:
     """`with Crowd(box, namespace) as crowd:` creates pods in `namespace` from some threads until the block ends."""
 
-    def __init__(self, box: Sandbox, namespace: str, *, threads: int = 3, pause: float = 0.03) -> None:
+    def __init__(self, box: Sandbox, namespace: str, *, threads: int, pause: float) -> None:
         self._box = box
         self._namespace = namespace
         self._pause = pause

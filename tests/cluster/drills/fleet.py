@@ -130,8 +130,12 @@ class Fleet:
         )
         return max(self.replicas, key=lambda replica: replica.webhook.reviews() - before[replica.name])
 
-    def evict(self, replica: Replica, *, late: float = 0.0) -> None:
-        """Delete its pod: SIGTERM from the kubelet, and `late` seconds later the endpoint goes. Returns at its end."""
+    def evict(self, replica: Replica, *, late: float) -> None:
+        """Delete its pod: SIGTERM from the kubelet, and `late` seconds later the endpoint goes, and not before.
+
+        Returns at its end, which is an orderly one.
+        """
+        self.kubelet.neglect(replica)
         replica.webhook.process.send(signal.SIGTERM)
         time.sleep(late)
         self.kubelet.forget(replica)
@@ -143,14 +147,16 @@ class Fleet:
             replica.webhook.process.send(number)
 
     @contextmanager
-    def drill(self, namespace: str, *, threads: int = 3, budget: float = BUDGET_SECONDS) -> Iterator[Drill]:
+    def drill(
+        self, namespace: str, *, threads: int = 3, pause: float = 0.08, budget: float = BUDGET_SECONDS
+    ) -> Iterator[Drill]:
         """Create pods for as long as the block takes, and hold it to what every drill must hold.
 
         Every pod is admitted within its budget, warm or as it was sent. Who was admitted as sent was counted by the API
         server, and with each at most one review of a pod that another review had made warm already.
         """
         before = calls.read(self.box)
-        with Crowd(self.box, namespace, threads=threads) as crowd:
+        with Crowd(self.box, namespace, threads=threads, pause=pause) as crowd:
             drill = Drill(self, crowd)
             drill.all_warm()
             yield drill

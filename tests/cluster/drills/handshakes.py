@@ -28,7 +28,7 @@ class Handshakes:
     """
 
     def __init__(
-        self, box: Sandbox, address: str, replicas: list[Replica], *, clients: int = 8, pause: float = 0.04
+        self, box: Sandbox, address: str, replicas: list[Replica], *, clients: int = 8, pause: float = 0.3
     ) -> None:
         self._box = box
         self._address = address

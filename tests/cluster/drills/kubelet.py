@@ -60,6 +60,11 @@ class Kubelet:
         with self._lock:
             self._replicas[replica.name] = replica
 
+    def neglect(self, replica: Replica) -> None:
+        """Probe it no more, so that its endpoint stays as it is."""
+        with self._lock:
+            self._replicas.pop(replica.name, None)
+
     def forget(self, replica: Replica) -> None:
         """Take it out of the Service at once, as the endpoint controller does with a pod that is being deleted."""
         with self._lock:

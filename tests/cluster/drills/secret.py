@@ -72,7 +72,7 @@ def wait_until_served(fleet: Fleet, *, other_than: str = "", seconds: float = 40
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"the replicas do not serve the leaf of the Secret within {seconds:g} s"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 

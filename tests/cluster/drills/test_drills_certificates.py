@@ -78,7 +78,8 @@ def test_a_secret_that_was_deleted(fleet: Fleet, crowded: str) -> None:
         secret.delete(fleet.box)
         secret.wait_until_served(fleet, other_than=before)
         drill.warm_again()
-    assert drill.cold <= drill.calls.failed_open
+    # The replicas go on with the leaf they have until the API server trusts the next one.
+    assert (drill.cold, drill.calls.failed_open) == (0, 0)
     secret.wait_until_at_rest(fleet)
 
 
@@ -104,7 +105,10 @@ def test_two_hundred_rotations(fleet: Fleet, crowded: str) -> None:
     serials = [secret.wait_until_served(fleet)]
     authorities = set()
     began = time.monotonic()
-    with fleet.drill(crowded) as drill, Handshakes(fleet.box, fleet.address, replicas) as clients:
+    with (
+        fleet.drill(crowded, threads=2, pause=0.25) as drill,
+        Handshakes(fleet.box, fleet.address, replicas) as clients,
+    ):
         for number in range(ROTATIONS):
             secret.ask(fleet.box, "leaf" if number % AUTHORITY_EVERY else "authority")
             serials.append(secret.wait_until_served(fleet, other_than=serials[-1]))

@@ -79,8 +79,9 @@ def test_half_of_the_replicas_hanging(fleet: Fleet, crowded: str) -> None:
 
 
 def test_an_eviction_loses_no_review(fleet: Fleet, crowded: str) -> None:
-    with fleet.drill(crowded, threads=4) as drill:
-        for late in (0.0, DRAIN_SECONDS / 2):
+    # Each thread has a connection of its own; on leaving it connects anew, to either replica.
+    with fleet.drill(crowded, threads=6) as drill:
+        for late in (DRAIN_SECONDS * 0.1, DRAIN_SECONDS * 0.6):
             gone = fleet.busiest()
             fleet.evict(gone, late=late)
             drill.all_warm()
@@ -94,7 +95,7 @@ def test_a_rolling_upgrade_loses_no_review(fleet: Fleet, crowded: str) -> None:
         for number, replica in enumerate(old, 1):
             fleet.join(fleet.box.add_replica(f"upgrade-{time.monotonic_ns():x}-{number}"))
             drill.all_warm()
-            fleet.evict(replica)
+            fleet.evict(replica, late=DRAIN_SECONDS * 0.3)
             fleet.box.remove_replica(replica)
         drill.all_warm()
     assert (drill.cold, drill.calls.failed_open) == (0, 0)
