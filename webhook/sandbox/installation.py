@@ -13,13 +13,16 @@ from webhook.sandbox.api import Api
 from webhook.sandbox.cluster import ATTEMPTS, ControlPlane
 from webhook.sandbox.controller import Controller
 from webhook.sandbox.process import DeadProcess, Process, wait_until
-from webhook.sandbox.replica import RELEASE_SECONDS, Replica
+from webhook.sandbox.replica import Replica
 from webhook.sandbox.webhook import Webhook
 
 SETTLE_SECONDS = 60.0
 """How long nodes may take to get ready, the webhook to be called, a snapshot to catch up. 3 s on two idle cores."""
 
 SNAPSHOT = "snapshot.json"
+
+_RELEASE_SECONDS = 2.0
+"""How long a controller may take to give its leases back when all ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ class Installation:
         for replica in self.replicas:
             replica.webhook.stop()
         for each in self.controllers:
-            each.stop(RELEASE_SECONDS)
+            each.stop(_RELEASE_SECONDS)
 
     def _make_replica(
         self,

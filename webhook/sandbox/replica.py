@@ -8,9 +8,6 @@ from webhook.sandbox.controller import Controller
 from webhook.sandbox.process import Process
 from webhook.sandbox.webhook import Webhook
 
-RELEASE_SECONDS = 2.0
-"""How long a controller may take to give its leases back, which needs the API server."""
-
 
 class Replica:
     """Two processes with a snapshot and a key pair of their own; only in a sandbox without controllers, one."""
@@ -36,14 +33,16 @@ class Replica:
         self.webhook.start()
 
     def wait_until_ready(self, others: Sequence[Process] = ()) -> None:
-        """Return when the webhook is. Raises `DeadProcess` as soon as one of `others` or of its own has ended."""
-        self.webhook.wait_until_ready([*others, *self.processes])
+        """Return when both are. Raises `DeadProcess` as soon as one of `others` or of its own has ended."""
+        for each in (self.webhook, self.controller):
+            if each:
+                each.wait_until_ready([*others, *self.processes])
 
     def stop(self, grace: float = 5.0) -> None:
         """End both in order, as a kubelet does that deletes the pod: SIGTERM, after `grace` seconds SIGKILL."""
         self.webhook.stop(grace)
         if self.controller:
-            self.controller.stop(min(grace, RELEASE_SECONDS))
+            self.controller.stop(grace)
 
     def kill(self) -> None:
         """End both as a node that fails would."""
