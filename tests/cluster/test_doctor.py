@@ -33,7 +33,7 @@ REGISTRATION = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurat
 BINDING = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/warmpod"
 SERVICE = f"/api/v1/namespaces/{NAMESPACE}/services/{names.WEBHOOK_SERVICE}"
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{names.DEPLOYMENT}"
-SLICES = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
+ENDPOINTS = f"/api/v1/namespaces/{NAMESPACE}/endpoints/{names.WEBHOOK_SERVICE}"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 WORKS = "Warmpod works: pods are reviewed in Enforce"
 COLD = "GPU pods start as without Warmpod, because "
@@ -81,7 +81,10 @@ def ask(kubeconfig: Path, *flags: str) -> Told:
 
 @pytest.fixture
 def told(place: Sandbox) -> Callable[[str], Told]:
-    """Asks until the verdict begins as it should: API servers, replicas and controllers follow changes by and by."""
+    """Asks until the verdict begins as it should: API servers, replicas and controllers follow changes by and by.
+
+    WORKS is asked for whole: with nothing to complain of.
+    """
 
     def until(verdict: str) -> Told:
         said: list[str] = []
@@ -89,7 +92,8 @@ def told(place: Sandbox) -> Callable[[str], Told]:
         def look() -> Told | None:
             found = ask(place.kubeconfig)
             said[:] = [found.verdict]
-            return found if found.verdict.startswith(verdict) else None
+            holds = found.verdict == WORKS if verdict == WORKS else found.verdict.startswith(verdict)
+            return found if holds else None
 
         try:
             found: Told = eventually(look, verdict, PATIENCE)
@@ -139,7 +143,7 @@ def by_service(hooks: list[Object]) -> None:
 def test_a_healthy_installation(place: Sandbox, told: Tell) -> None:
     found = told(WORKS)
     assert [one for one in found.findings if one["state"] not in ("ok", "note")] == []
-    assert (found.code, found.verdict) == (0, WORKS)
+    assert found.code == 0
     assert any("a sandbox" in one["text"] for one in found.of("registration"))
     assert "answered by a replica" in found.of("probe")[0]["text"]
     assert place.api.call("GET", "/api/v1/namespaces/default/pods")["items"] == [], "it left something behind"
@@ -193,19 +197,15 @@ def test_a_wrong_authority(place: Sandbox, told: Tell) -> None:
 def test_the_network_is_closed(place: Sandbox, told: Tell) -> None:
     """Pods of a sandbox are pretended: an endpoint stands for them where nobody answers, as behind a firewall."""
     selector = place.api.call("GET", SERVICE)["spec"]["selector"]
-    place.api.patch(SERVICE, {"spec": {"selector": {"nobody": "here"}}})
+    place.api.patch(SERVICE, {"spec": {"selector": None}})
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.connect(("192.0.2.1", 9))  # sends nothing; loopback would not be allowed
         address = one.getsockname()[0]
     with socket.socket() as reserved:
         reserved.bind((address, 0))  # and does not listen
-        closed: Object = {
-            "metadata": {"name": "closed", "labels": {"kubernetes.io/service-name": names.WEBHOOK_SERVICE}},
-            "addressType": "IPv4",
-            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
-            "ports": [{"name": "webhook", "port": reserved.getsockname()[1], "protocol": "TCP"}],
-        }
-        place.api.call("POST", SLICES, closed)
+        port = {"name": "webhook", "port": reserved.getsockname()[1]}
+        found = place.api.call("GET", ENDPOINTS)
+        place.api.call("PUT", ENDPOINTS, {**found, "subsets": [{"addresses": [{"ip": address}], "ports": [port]}]})
         try:
             with registered(place, by_service):
                 found = told(COLD + "the API server cannot reach port 8443 of the replicas")
@@ -213,8 +213,7 @@ def test_the_network_is_closed(place: Sandbox, told: Tell) -> None:
                 assert "connection refused" in found.findings[0]["text"]
                 assert "the cluster security group must allow 8443" in found.findings[0]["advice"]
         finally:
-            place.api.call("DELETE", f"{SLICES}/closed")
-            place.api.patch(SERVICE, {"spec": {"selector": {**selector, "nobody": None}}})
+            place.api.patch(SERVICE, {"spec": {"selector": selector}})
     told(WORKS)
 
 
@@ -283,6 +282,7 @@ def test_rights_are_missing(place: Sandbox, told: Tell) -> None:
 
 
 def test_replicas_of_two_versions(place: Sandbox, told: Tell) -> None:
+    told(WORKS)
     [lease] = place.api.call("GET", LEASES, labelSelector=replicas.SELECTOR)["items"]
     found = replicas.parse(lease)
     assert found is not None
