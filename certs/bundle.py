@@ -8,19 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 
-from certs.issue import MAX_PEM_BYTES
+from certs.issue import MAX_PEM_BYTES, UNPARSABLE
 
 MAX_CERTIFICATES = 32
 """A bundle of more is nobody's work of a rotation: it is replaced, not merged."""
-
-UNPARSABLE = (
-    *(ValueError, TypeError, OverflowError, UnsupportedAlgorithm),
-    *(x509.InvalidVersion, x509.DuplicateExtension, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType),
-)
-"""What reading a certificate of unknown origin may raise."""
 
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _ANY = re.compile(rb"-----BEGIN ")

@@ -68,7 +68,7 @@ class Case:
 
         Where nobody knows, it counts as if one did: that costs `settle` at the most.
         """
-        stored = {self.held.leaf.served.serial} if self.held.leaf else set()
+        stored = {self.held.leaf.served.serial if self.held.leaf else self.held.expired}
         return not self.seen.replicas_known or bool(self.seen.serials - stored - {""})
 
     def switched(self) -> bool:
@@ -122,7 +122,7 @@ class Case:
             why = f"there is no leaf to serve ({problem}) and no authority to sign one ({held.authority_problem})"
             if not self.exists:
                 why = "there is no Secret"
-            if holding and any(each.certificates for each in self.bundles):
+            if holding and any(bundle.unexpired(each.certificates, self.now) for each in self.bundles):
                 return Announce(f"{why}; replicas go on with the leaf they have until the new authority is trusted")
             lost = self.exists or holding or any(each.certificates for each in self.bundles)
             return Begin(f"{why}: everything is new from here on", loud=lost)

@@ -17,8 +17,8 @@ from typing import Final
 
 from cryptography import x509
 
-from certs.bundle import UNPARSABLE, check_readable, is_authority, signed_by
-from certs.issue import BACKDATE, MAX_PEM_BYTES, Pair, Served, UnusablePair, check_pair, load_pair
+from certs.bundle import check_readable, is_authority, signed_by
+from certs.issue import BACKDATE, MAX_PEM_BYTES, UNPARSABLE, Pair, Served, UnusablePair, check_pair, load_pair, serial
 
 AUTHORITY: Final = ("ca.crt", "ca.key")
 LEAF: Final = ("tls.crt", "tls.key")
@@ -53,6 +53,8 @@ class Contents:
     leaf: Leaf | None
     leaf_problem: str
     """Why there is no leaf; "" when there is."""
+    expired: str
+    """Serial of a leaf whose time is over; "" for any other."""
     authority_problem: str
     unusable: tuple[str, ...]
     """Keys whose content is good for nothing and can go: of the next authority, and of the old one."""
@@ -88,6 +90,7 @@ def read(secret: Mapping[str, bytes], now: datetime) -> Contents:
         retiring=certificates[OLD],
         leaf=leaf,
         leaf_problem=leaf_problem,
+        expired=_expired(secret, now) if leaf is None else "",
         authority_problem=authority_problem,
         unusable=tuple(unusable),
     )
@@ -126,6 +129,15 @@ def _leaf(secret: Mapping[str, bytes], now: datetime) -> tuple[Leaf | None, str]
     except UNPARSABLE as error:
         return None, f"tls.crt: {str(error) or type(error).__name__}"
     return Leaf(certificate, served), ""
+
+
+def _expired(secret: Mapping[str, bytes], now: datetime) -> str:
+    pem = secret.get(LEAF[0], b"")
+    try:
+        certificate = x509.load_pem_x509_certificate(pem[:MAX_PEM_BYTES])
+        return serial(certificate) if now >= certificate.not_valid_after_utc else ""
+    except UNPARSABLE:
+        return ""
 
 
 def _certificate(pem: bytes | None, now: datetime) -> x509.Certificate | None:

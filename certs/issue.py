@@ -26,6 +26,12 @@ BACKDATE = timedelta(hours=1)
 MAX_PEM_BYTES = 64 * 1024
 """Larger PEM files are refused unparsed (CVE-2024-12401); a chain of ten certificates is under 20 KiB."""
 
+UNPARSABLE = (
+    *(ValueError, TypeError, OverflowError, UnsupportedAlgorithm),
+    *(x509.InvalidVersion, x509.DuplicateExtension, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType),
+)
+"""What reading a certificate of unknown origin may raise."""
+
 _DNS_NAME = re.compile(
     r"(?=.{1,253}\Z)(\*\.)?[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z"
 )
@@ -152,6 +158,15 @@ def check_pair(certificate_pem: bytes, key_pem: bytes, now: datetime, *, authori
     expired, not valid yet, or without a subject alternative name; and, when `authority_pem` is given, one that none of
     those authorities signed. Keys of any algorithm are taken: cert-manager may issue RSA.
     """
+    try:
+        return _check(certificate_pem, key_pem, now, authority_pem)
+    except UnusablePair:
+        raise
+    except UNPARSABLE as error:  # of a part that is decoded late
+        raise UnusablePair(f"the certificate cannot be read: {type(error).__name__}") from error
+
+
+def _check(certificate_pem: bytes, key_pem: bytes, now: datetime, authority_pem: bytes | None) -> Served:
     certificate = _certificates(certificate_pem)[0]
     _must_match(certificate, _private_key(key_pem))
     if now >= certificate.not_valid_after_utc:
@@ -167,7 +182,7 @@ def check_pair(certificate_pem: bytes, key_pem: bytes, now: datetime, *, authori
     if authority_pem is not None and not any(_signed(certificate, one) for one in _certificates(authority_pem)):
         raise UnusablePair("the certificate is not signed by any of the given authorities")
     return Served(
-        serial=format(certificate.serial_number, "x"),
+        serial=serial(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         names=names,
@@ -209,6 +224,11 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
+def serial(certificate: x509.Certificate) -> str:
+    """The serial number as statuses and reports spell it: lower-case hexadecimal."""
+    return format(certificate.serial_number, "x")
+
+
 def check_name(name: str) -> None:
     """Raise `InvalidName` for what is neither a DNS name nor an IP address."""
     _general_name(name)
@@ -227,7 +247,7 @@ def _general_name(name: str) -> x509.GeneralName:
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except UNPARSABLE:
         return ()
     return tuple(str(one.value) for one in found if isinstance(one, x509.DNSName | x509.IPAddress))
 
@@ -266,6 +286,6 @@ def _must_match(certificate: x509.Certificate, key: object) -> None:
 def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*UNPARSABLE, InvalidSignature):
         return False
     return True

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cryptography import x509
 
-from certs import bundle
+from certs import bundle, issue
 from certs.issue import UnusablePair, check_pair
 
 
@@ -41,7 +41,7 @@ def usable(pair: tuple[bytes, bytes], now: datetime) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _serial(certificate_pem: bytes) -> str:
-    return format(x509.load_pem_x509_certificate(certificate_pem).serial_number, "x")
+    return issue.serial(x509.load_pem_x509_certificate(certificate_pem))
 
 
 def serial(pair: tuple[bytes, bytes]) -> str:
