@@ -51,7 +51,7 @@ class Clients:
     def _come_and_go(self, number: int) -> None:
         while not self._stop.is_set():
             self._turns[number] += 1
-            time.sleep(0.005)  # they share one interpreter with the server
+            time.sleep(0.02)  # they share one interpreter with the server
             connection = self._server.connect(self._trust())
             try:
                 connection.connect()
