@@ -33,11 +33,11 @@ IDLE_CONNECTIONS: Final = 25
 
 
 class Drill:
-    """What is seen of one drill. `calls` is there when it is over."""
+    """What is seen of one drill: `before` is what the API server had counted, `calls` what it counted in the drill."""
 
-    def __init__(self, fleet: Fleet, crowd: Crowd) -> None:
-        self.fleet = fleet
+    def __init__(self, crowd: Crowd, before: Calls) -> None:
         self.crowd = crowd
+        self.before = before
         self.calls = Calls()
 
     def mark(self) -> float:
@@ -157,7 +157,7 @@ class Fleet:
         """
         before = calls.read(self.box)
         with Crowd(self.box, namespace, threads=threads, pause=pause) as crowd:
-            drill = Drill(self, crowd)
+            drill = Drill(crowd, before)
             drill.all_warm()
             yield drill
         after = calls.read(self.box)

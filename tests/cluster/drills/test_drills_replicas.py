@@ -5,13 +5,17 @@ docs/drills.md says what was learnt of the API server on the way.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 
 import pytest
 
+from tests.cluster import pods
+from tests.cluster.drills import calls
 from tests.cluster.drills.crowd import COLD, UNREACHABLE, WARM
 from tests.cluster.drills.fleet import DRAIN_SECONDS, IDLE_CONNECTIONS, TIMEOUT_SECONDS, Fleet
+from webhook.sandbox.replica import Replica
 
 pytestmark = pytest.mark.cluster
 
@@ -76,6 +80,37 @@ def test_half_of_the_replicas_hanging(fleet: Fleet, crowded: str) -> None:
             fleet.send(signal.SIGCONT, gone)
         fleet.join(gone)
     assert 0 < drill.calls.failed_open <= IDLE_CONNECTIONS + 2 * THREADS
+
+
+def test_a_webhook_that_starts_gets_no_review_before_it_is_ready(fleet: Fleet, crowded: str) -> None:
+    starting, other = fleet.replicas
+    assert starting.controller is not None
+    with fleet.drill(crowded) as drill:
+        fleet.evict(starting, late=0.0)
+        starting.controller.stop()
+        shutil.rmtree(starting.webhook.pair)
+        starting.webhook.start()  # as a pod's first container: the pair comes from the second one
+        pods.eventually(lambda: "not ready" in answer(starting), "webhook that waits for its certificate")
+        fleet.kubelet.watch(starting)
+        drill.all_warm()
+        assert not fleet.kubelet.leads_to(starting)
+        assert (drill.cold, calls.read(fleet.box).failed_open) == (0, drill.before.failed_open)
+        other.webhook.kill()
+        drill.wait_for(COLD, 10)
+        starting.controller.start()
+        fleet.join(starting)
+        drill.warm_again()
+        fleet.start(other)
+    assert drill.cold <= drill.calls.failed_open <= drill.cold + THREADS
+    assert all(birth.seconds < TIMEOUT_SECONDS for birth in drill.crowd.births)
+
+
+def answer(replica: Replica) -> str:
+    """What it says of its readiness; nothing while it does not answer."""
+    try:
+        return replica.webhook.details()
+    except OSError:
+        return ""
 
 
 def test_an_eviction_loses_no_review(fleet: Fleet, crowded: str) -> None:
