@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,13 @@ class Api:
     def call(self, method: str, path: str, body: Object | None = None, /, **query: str) -> Object:
         """One request; returns the decoded answer. Raises `RefusedRequest` for an error of the API server."""
         return self._send(method, path, body, "application/json", query)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is an object, as far as the API server says."""
+        with suppress(RefusedRequest):
+            self.call("GET", path)
+            return True
+        return False
 
     def patch(self, path: str, body: Object, /, **query: str) -> Object:
         """Patch an object: members of `body` replace those of the object, null removes (RFC 7386)."""

@@ -111,9 +111,10 @@ class Installation:
             self.controllers.remove(one.controller)
 
     def add_controller(self, name: str, *arguments: str) -> Controller:
-        """Start one more controller that is beside no webhook, with further flags."""
+        """Start one more controller that is beside no webhook, with further flags; returns when it is ready."""
         made = self._make_controller(name, arguments)
         made.start()
+        made.wait_until_ready()
         return made
 
     def remove_controller(self, one: Controller) -> None:

@@ -8,12 +8,13 @@ accelerator, so that the webhook never sees it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from webhook.kube import Object, names
 from webhook.sandbox.api import Api
 from webhook.sandbox.nodes import PretendModel, PretendNode
+from webhook.sandbox.process import Process, wait_until
 
 DEFAULT_NAMESPACE: Final = "default"
 """Where the pods of models that are everyone's run."""
@@ -41,17 +42,30 @@ _SECURITY: Final[Object] = {
 }
 
 
-def hydrate(api: Api, nodes: Iterable[PretendNode], namespace: str, hydrator_image: str) -> int:
-    """Make the pods that bring the models of a namespace to their nodes; returns how many there are.
+def hydrate(
+    api: Api,
+    nodes: Iterable[PretendNode],
+    namespace: str,
+    hydrator_image: str,
+    *,
+    processes: Sequence[Process],
+    seconds: float,
+) -> None:
+    """Make the pods that bring the models of a namespace to their nodes; returns when they are done.
 
-    Raises OSError when the API server refuses one, or does not answer.
+    Raises OSError when the API server refuses one, or does not answer, and `DeadProcess` after so many seconds.
     """
     wanted = [
         (node, model) for node in nodes for model in node.models if (model.tenant or DEFAULT_NAMESPACE) == namespace
     ]
     for node, model in wanted:
         api.call("POST", f"/api/v1/namespaces/{namespace}/pods", pod(node, model, hydrator_image))
-    return len(wanted)
+    wait_until(
+        lambda: count_done(api, namespace) >= len(wanted),
+        f"finish the pods that hydrate models in namespace {namespace}",
+        processes=processes,
+        seconds=seconds,
+    )
 
 
 def count_done(api: Api, namespace: str) -> int:

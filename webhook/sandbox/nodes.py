@@ -96,3 +96,10 @@ def manifest(node: PretendNode) -> Object:
             "nodeInfo": {"bootID": str(uuid.uuid4())},
         },
     }
+
+
+def takes_pods(node: Object) -> bool:
+    """Whether the API says of a node that pods may run on it."""
+    conditions = node.get("status", {}).get("conditions", [])
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return ready and not node["spec"].get("taints")

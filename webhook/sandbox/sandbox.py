@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import importlib
-import os
 import shutil
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from webhook.kube import Object
-from webhook.sandbox import Progress, binaries, install, models, state
-from webhook.sandbox.api import Api, RefusedRequest
+from webhook.sandbox import Progress, binaries, install, kubectl, models, state
+from webhook.sandbox.api import Api
 from webhook.sandbox.cluster import ControlPlane
 from webhook.sandbox.controller import Controller
 from webhook.sandbox.installation import SETTLE_SECONDS, SNAPSHOT, Installation, Wanted
-from webhook.sandbox.nodes import PretendNode, manifest
+from webhook.sandbox.nodes import PretendNode, manifest, takes_pods
 from webhook.sandbox.ports import LOOPBACK
 from webhook.sandbox.process import Process, wait_until
 from webhook.sandbox.replica import Replica
@@ -38,10 +36,9 @@ class Sandbox:
     `policies` is read by the webhook as it changes; None starts no webhook. `replicas` are pairs of a webhook and its
     controller, of which one controller is elected; the API server calls the first one's webhook. More `controllers`
     than that run by themselves; none at all leaves the webhooks alone, with certificates of the sandbox's authority.
-    `directory` holds kubeconfig, logs and data, and keeps the logs
-    afterwards; None takes a temporary one. `audit_log` is a file that gets the API server's audit events.
-    `api_server_arguments` are further flags of kube-apiserver. `overlay` is that of the manifests; with an empty one
-    nothing of Warmpod is there, and nothing of it runs.
+    `directory` holds kubeconfig, logs and data, and keeps the logs afterwards; None takes a temporary one. `audit_log`
+    is a file that gets the API server's audit events. `api_server_arguments` are further flags of kube-apiserver.
+    `overlay` is that of the manifests; with an empty one nothing of Warmpod is there, and nothing of it runs.
     """
 
     def __init__(
@@ -64,7 +61,8 @@ class Sandbox:
         """Find the programs and check the nodes. Raises `MissingBinaries`, and ValueError for a bad image reference."""
         self.binaries = binaries.find(assets)
         self.nodes = tuple(nodes)
-        self._node_documents = [manifest(node) for node in self.nodes]
+        for node in self.nodes:
+            manifest(node)
         self._wanted_directory = directory
         self._wanted = Wanted(
             policies=policies.absolute() if policies else None,
@@ -157,19 +155,7 @@ class Sandbox:
         self, *arguments: str | Path, stdin: str | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run the real kubectl against this cluster. With `check`, CalledProcessError for a non-zero exit."""
-        done = subprocess.run(
-            [self.binaries.kubectl, *arguments],
-            env={**os.environ, **state.kubectl_environment(self.directory), "KUBERC": "off"},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if check and done.returncode:
-            error = subprocess.CalledProcessError(done.returncode, done.args, done.stdout, done.stderr)
-            error.add_note(f"kubectl said: {done.stderr.strip()}")
-            raise error
-        return done
+        return kubectl.run(self.binaries.kubectl, self.directory, arguments, stdin=stdin, check=check)
 
     def take_stock(self) -> None:
         """Return when the controller and the webhook know what the API says now, and all labels are written.
@@ -184,7 +170,7 @@ class Sandbox:
         metadata = {"name": name, "labels": dict(labels or {})}
         self.api.call("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         wait_until(
-            lambda: self._has_account(name),
+            lambda: self.api.exists(f"/api/v1/namespaces/{name}/serviceaccounts/default"),
             f"make the service account of namespace {name}",
             processes=self._control_plane.processes,
             seconds=SETTLE_SECONDS,
@@ -213,9 +199,7 @@ class Sandbox:
 
     def add_controller(self, name: str, *arguments: str) -> Controller:
         """Start one more controller beside no webhook, with further flags; returns when it is ready."""
-        made = self._warmpod.add_controller(name, *arguments)
-        made.wait_until_ready()
-        return made
+        return self._warmpod.add_controller(name, *arguments)
 
     def remove_controller(self, one: Controller) -> None:
         """End a controller, for good."""
@@ -267,8 +251,7 @@ class Sandbox:
     @property
     def processes(self) -> list[Process]:
         """Everything that runs, or should."""
-        parts = list(self._plane.processes) if self._plane else []
-        return [*parts, *self._installation.processes] if self._installation else parts
+        return [each for part in (self._plane, self._installation) if part for each in part.processes]
 
     def _start(self) -> None:
         began = time.monotonic()
@@ -285,8 +268,8 @@ class Sandbox:
         self._plane.start()
         self._api = Api(self.kubeconfig)
         self._progress(f"making {len(self.nodes)} pretend nodes")
-        for document in self._node_documents:
-            self._api.call("POST", "/api/v1/nodes", document)
+        for node in self.nodes:
+            self.make_node(node)
         self._installation = Installation(self.directory, self._plane, self._wanted, self._progress)
         if self._overlay:
             self._progress("installing Warmpod")
@@ -308,30 +291,10 @@ class Sandbox:
         self._progress(f"up in {time.monotonic() - began:.1f} s")
 
     def _hydrate(self, namespace: str) -> None:
-        """Have the models of this namespace hydrated; returns when they are."""
-        made = models.hydrate(self.api, self.nodes, namespace, self._wanted.hydrator_image)
-        wait_until(
-            lambda: models.count_done(self.api, namespace) >= made,
-            f"finish the pods that hydrate models in namespace {namespace}",
-            processes=self._control_plane.processes,
-            seconds=SETTLE_SECONDS,
-        )
+        image, processes = self._wanted.hydrator_image, self._control_plane.processes
+        models.hydrate(self.api, self.nodes, namespace, image, processes=processes, seconds=SETTLE_SECONDS)
 
     def _settled(self) -> bool:
         """Whether every node takes pods, and pods of namespace `default` find their service account."""
-        nodes = self.api.list("nodes")
-        if len(nodes) < len(self.nodes) or not all(_takes_pods(node) for node in nodes):
-            return False
-        return self._has_account("default")
-
-    def _has_account(self, namespace: str) -> bool:
-        with suppress(RefusedRequest):
-            self.api.call("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default")
-            return True
-        return False
-
-
-def _takes_pods(node: Object) -> bool:
-    conditions = node.get("status", {}).get("conditions", [])
-    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-    return ready and not node["spec"].get("taints")
+        ready = sum(takes_pods(node) for node in self.api.list("nodes"))
+        return ready >= len(self.nodes) and self.api.exists("/api/v1/namespaces/default/serviceaccounts/default")
