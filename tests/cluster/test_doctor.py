@@ -33,7 +33,7 @@ REGISTRATION = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurat
 BINDING = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/warmpod"
 SERVICE = f"/api/v1/namespaces/{NAMESPACE}/services/{names.WEBHOOK_SERVICE}"
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{names.DEPLOYMENT}"
-ENDPOINTS = f"/api/v1/namespaces/{NAMESPACE}/endpoints/{names.WEBHOOK_SERVICE}"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 WORKS = "Warmpod works: pods are reviewed in Enforce"
 COLD = "GPU pods start as without Warmpod, because "
@@ -195,25 +195,22 @@ def test_a_wrong_authority(place: Sandbox, told: Tell) -> None:
 
 
 def test_the_network_is_closed(place: Sandbox, told: Tell) -> None:
-    """Pods of a sandbox are pretended: an endpoint stands for them where nobody answers, as behind a firewall."""
-    selector = place.api.call("GET", SERVICE)["spec"]["selector"]
-    place.api.patch(SERVICE, {"spec": {"selector": None}})
+    """The pods of a sandbox are pretended: nobody answers at their addresses, as if a firewall refused."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
         one.connect(("192.0.2.1", 9))  # sends nothing; loopback would not be allowed
         address = one.getsockname()[0]
-    with socket.socket() as reserved:
-        reserved.bind((address, 0))  # and does not listen
-        port = {"name": "webhook", "port": reserved.getsockname()[1]}
-        found = place.api.call("GET", ENDPOINTS)
-        place.api.call("PUT", ENDPOINTS, {**found, "subsets": [{"addresses": [{"ip": address}], "ports": [port]}]})
-        try:
-            with registered(place, by_service):
-                found = told(COLD + "the API server cannot reach port 8443 of the replicas")
-                assert found.findings[0]["name"] == "network"
-                assert "connection refused" in found.findings[0]["text"]
-                assert "the cluster security group must allow 8443" in found.findings[0]["advice"]
-        finally:
-            place.api.patch(SERVICE, {"spec": {"selector": selector}})
+    [pod] = place.api.call("GET", PODS, labelSelector="app.kubernetes.io/component=webhook")["items"]
+    status = f"{PODS}/{pod['metadata']['name']}/status"
+    before = {key: pod["status"][key] for key in ("podIP", "podIPs")}
+    place.api.patch(status, {"status": {"podIP": address, "podIPs": [{"ip": address}]}})
+    try:
+        with registered(place, by_service):
+            found = told(COLD + "the API server cannot reach port 8443 of the replicas")
+            assert found.findings[0]["name"] == "network"
+            assert "connection refused" in found.findings[0]["text"]
+            assert "the cluster security group must allow 8443" in found.findings[0]["advice"]
+    finally:
+        place.api.patch(status, {"status": before})
     told(WORKS)
 
 

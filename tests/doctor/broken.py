@@ -243,6 +243,18 @@ BROKEN: Mapping[str, Case] = {
         "network",
         "URL",
     ),
+    "a URL that nobody answers, and something else that is wrong": Case(
+        unanswered(
+            healthy(),
+            registration=Seen(pointed_at_url()),
+            certificates=Seen(certificates(names=("127.0.0.1",))),
+            deployment=Absent(),
+            replicas=Barred("list leases"),
+        ),
+        COLD + "nothing answers the API server at the URL of the registration",
+        "network",
+        "URL",
+    ),
     "pods are rejected": Case(
         rejecting(),
         "GPU pods are rejected, because webhook pods.warmpod.dev has a caBundle that does not verify",

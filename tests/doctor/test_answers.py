@@ -50,6 +50,7 @@ def test_warnings_of_others_are_no_reply(texts: list[str]) -> None:
     assert found is None or any("{" in one for one in texts)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("vmpnsa"), st.none() | st.booleans() | st.integers() | st.floats() | st.text()))
 def test_whatever_a_reply_says_it_is_one(said: dict[str, object]) -> None:
     found = probe.reply([probe.PREFIX + json.dumps(said)])
