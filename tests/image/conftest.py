@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ CARELESS = (
 
 
 @pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     """Built as docs/image.md says, from a copy of the project with secrets lying about."""
     if reason := bases.missing():
         pytest.skip(reason)
@@ -58,18 +59,14 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     bases.buildah(store, "push", "--quiet", "--disable-compression", NAME, f"dir:{layers}")
     manifest = json.loads((layers / "manifest.json").read_bytes())
     config = json.loads((layers / manifest["config"]["digest"].removeprefix("sha256:")).read_bytes())
-    return Image(
-        root=_mounted(store, NAME),
-        base=_mounted(store, bases.RUNTIME),
+    container = bases.buildah(store, "from", "--pull-never", NAME).strip()
+    yield Image(
+        root=Path(bases.buildah(store, "mount", container).strip()),
         layers=tuple(layers / layer["digest"].removeprefix("sha256:") for layer in manifest["layers"]),
         sources=sources,
         settings=config["config"],
     )
-
-
-def _mounted(store: Path, name: str) -> Path:
-    container = bases.buildah(store, "from", "--pull-never", name).strip()
-    return Path(bases.buildah(store, "mount", container).strip())
+    shutil.rmtree(work)  # more than anybody wants to find in /tmp
 
 
 def _index() -> dict[str, str]:

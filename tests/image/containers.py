@@ -35,9 +35,6 @@ class Image:
     root: Path
     """Its files."""
 
-    base: Path
-    """Those of its base."""
-
     layers: tuple[Path, ...]
     """A tar each, not compressed."""
 

@@ -22,6 +22,7 @@ from tests.image.conftest import FAKE_SECRET, PROJECT, REVISION
 from tests.image.containers import Image
 from webhook import __version__
 
+pytestmark = pytest.mark.timeout(900)  # on a machine that never made the bases, and is busy
 SITE = "usr/local/lib/python3.13/dist-packages"
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+(?:[A-Za-z0-9+/=]{20,}\s+){2}")
