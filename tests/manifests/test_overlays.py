@@ -21,13 +21,22 @@ from webhook.sources.policy_files import PolicyFiles
 pytestmark = pytest.mark.cluster
 
 DIRECTORIES = sorted(path.parent for path in MANIFESTS.rglob("kustomization.yaml"))
-EVERY_COMPONENT = {name: rendered.composed(name) for name in rendered.COMPONENTS}
-KUSTOMIZATIONS = {
-    **{f"overlay {name}": rendered.overlay(name) for name in rendered.OVERLAYS},
-    **{f"component {name}": found for name, found in EVERY_COMPONENT.items()},
-    "removal": rendered.removal(),
-}
-every = pytest.mark.parametrize("documents", KUSTOMIZATIONS.values(), ids=KUSTOMIZATIONS)
+KUSTOMIZATIONS = [
+    *(("overlays", name) for name in rendered.OVERLAYS),
+    *(("components", name) for name in rendered.COMPONENTS),
+    ("removal", ""),
+]
+
+
+@pytest.fixture(params=KUSTOMIZATIONS, ids=lambda each: "-".join(filter(None, each)))
+def documents(request: pytest.FixtureRequest) -> list[Document]:
+    """What each kustomization renders; a component is rendered upon the base."""
+    kind, name = request.param
+    if kind == "removal":
+        return rendered.removal()
+    return rendered.overlay(name) if kind == "overlays" else rendered.composed(name)
+
+
 OURS = ("cert-manager.io/", "monitoring.coreos.com/")
 
 
@@ -49,7 +58,6 @@ def test_every_directory_is_a_kustomization() -> None:
         assert kind == ("Component" if path.parent == COMPONENT else "Kustomization")
 
 
-@every
 @pytest.mark.parametrize("version", ["1.30", kubernetes_validate.latest_version()], ids=["oldest", "newest"])
 def test_every_object_is_valid_to_the_last_field(documents: list[Document], version: str) -> None:
     for each in documents:
@@ -57,14 +65,12 @@ def test_every_object_is_valid_to_the_last_field(documents: list[Document], vers
             kubernetes_validate.validate(each, version, strict=True)
 
 
-@every
 def test_a_field_too_many_would_be_found(documents: list[Document]) -> None:
     native = next(each for each in documents if not each["apiVersion"].startswith(OURS))
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate({**native, "sepc": {}}, "1.37", strict=True)
 
 
-@every
 def test_every_object_says_that_it_is_ours(documents: list[Document]) -> None:
     for each in documents:
         if each["metadata"]["name"].startswith("warmpod-git-sync"):
@@ -73,14 +79,12 @@ def test_every_object_says_that_it_is_ours(documents: list[Document]) -> None:
         assert each["metadata"]["labels"]["app.kubernetes.io/part-of"] == "warmpod", rendered.key(each)
 
 
-@every
 def test_nothing_can_hold_up_its_own_end(documents: list[Document]) -> None:
     for each in documents:
         assert "finalizers" not in each["metadata"]
         assert "ownerReferences" not in each["metadata"]
 
 
-@every
 def test_no_secret_is_in_the_tree(documents: list[Document]) -> None:
     assert not any(each["kind"] == "Secret" for each in documents)
     assert "caBundle" not in json.dumps(documents)
@@ -191,7 +195,6 @@ def fits(value: Any, shape: Any) -> bool:
     return isinstance(value, shape)
 
 
-@every
 def test_objects_of_others_have_their_shape(documents: list[Document]) -> None:
     for each in documents:
         shape = SHAPES.get((each["apiVersion"], each["kind"]))
@@ -202,7 +205,7 @@ def test_objects_of_others_have_their_shape(documents: list[Document]) -> None:
 
 
 def test_pods_are_scraped_by_the_ports_they_have() -> None:
-    documents = EVERY_COMPONENT["prometheus"]
+    documents = rendered.composed("prometheus")
     ports = {port["name"] for each in rendered.pod_spec(documents)["containers"] for port in each["ports"]}
     monitor = rendered.named(documents, "PodMonitor")["spec"]
     assert {each["port"] for each in monitor["podMetricsEndpoints"]} == ports - {"webhook"}
@@ -211,9 +214,8 @@ def test_pods_are_scraped_by_the_ports_they_have() -> None:
 
 def test_all_components_go_together() -> None:
     documents = rendered.composed(*rendered.COMPONENTS)
-    assert {rendered.key(each) for found in EVERY_COMPONENT.values() for each in found} >= {
-        rendered.key(each) for each in documents
-    }
+    parts = [rendered.composed(name) for name in rendered.COMPONENTS]
+    assert {rendered.key(each) for part in parts for each in part} >= {rendered.key(each) for each in documents}
     controller = rendered.variables(rendered.container(documents, "controller"))
     assert controller["WARMPOD_MANAGE_WEBHOOK"] == "true"
     assert "WARMPOD_TLS_SECRET" not in controller
