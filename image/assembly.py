@@ -20,7 +20,9 @@ import struct
 from pathlib import Path
 
 SURPLUS = (
-    ".lock",  # of the installer
+    ".lock",  # what the installer notes: when it was, and from which place of the builder
+    "*.dist-info/uv_cache.json",
+    "*.dist-info/direct_url.json",
     "bin/*",  # the packages' own commands; the image has one entry point
     "bazel-project",  # the wheel of cel-expr-python carries the tree that built it
     "cel_expr_python/ext/ext_proto.*",  # extensions of CEL that webhook/cel/native.py does not open to policies
