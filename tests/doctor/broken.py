@@ -481,6 +481,20 @@ BROKEN: Mapping[str, Case] = {
         State.WARNING,
         works=True,
     ),
+    "a Secret that was lost and is made anew": Case(
+        replace(
+            healthy(),
+            certificates=Seen(
+                certificates(leaf=b"", serial="", names=(), problem="no readable PEM", next_authority=True)
+            ),
+        ),
+        f"{WORKS}; but Secret warmpod-webhook-tls was lost and is being made anew",
+        "certificate",
+        "a certificate follows",
+        "warmpod certs status",
+        State.WARNING,
+        works=True,
+    ),
     "an old cluster": Case(
         replace(healthy(), version="v1.29.4-eks-1"),
         f"{WORKS}; but Kubernetes v1.29.4-eks-1 answers at https://10.0.0.1:6443, and Warmpod needs 1.30",

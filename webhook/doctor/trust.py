@@ -65,7 +65,13 @@ def _mend(evidence: Evidence) -> str:
 def _secret(
     evidence: Evidence, found: Certificates, bundles: list[tuple[Hook, tuple[x509.Certificate, ...] | str]]
 ) -> Iterator[Finding]:
-    if found.problem:
+    if not found.leaf and found.next_authority:
+        yield warning(
+            "certificate",
+            f"{_SECRET} was lost and is being made anew: its authority is announced, a certificate follows in a minute",
+            f"replicas go on serving what they have; `warmpod certs status` follows it; {_mend(evidence)}",
+        )
+    elif found.problem:
         yield failure("certificate", f"{_SECRET} cannot be served: {found.problem}", _mend(evidence), stops=True)
     leaf = bundle.parse(found.leaf).certificates
     if not leaf:
