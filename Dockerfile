@@ -35,7 +35,7 @@ COPY --from=runtime /usr/lib/python3.13/ /tree/usr/lib/python3.13/
 RUN mkdir -p /tree/usr/local/bin \
  && printf '%s\n' '#!/usr/bin/python3.13 -IB' 'from webhook.cli.start import main' 'main()' > /tree/usr/local/bin/warmpod \
  && chmod 755 /tree/usr/local/bin/warmpod \
- && python3.13 image/assembly.py /tree --date "${SOURCE_DATE_EPOCH}" \
+ && PYTHONHASHSEED=0 python3.13 image/assembly.py /tree --date "${SOURCE_DATE_EPOCH}" \
       --site usr/local/lib/python3.13/dist-packages --stdlib usr/lib/python3.13
 
 FROM runtime

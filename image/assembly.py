@@ -125,7 +125,7 @@ def compiled(tree: Path, place: str) -> None:
         stripdir=str(tree),
         prependdir=place,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-        workers=0,
+        workers=1,  # bytecode depends on what its process compiled before; several share files out by chance
     )
     if not done:
         raise SystemExit(f"not everything below {tree} could be compiled")
