@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,9 +9,23 @@ from pathlib import Path
 import pytest
 
 from certs.issue import Pair, issue_authority, issue_leaf
+from webhook.sandbox import binaries, build
 
 # Tests start hundreds of processes; with this set each of them would compile all that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what is missing before the first test, whose time limit a build would exceed."""
+    wanted = any(item.get_closest_marker("cluster") for item in session.items)
+    if session.config.option.collectonly or not wanted:
+        return
+    try:
+        binaries.find()
+    except binaries.MissingBinaries:
+        capture = session.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            build.build(binaries.built(), lambda line: print(f"control plane: {line}", file=sys.stderr, flush=True))
 
 
 @dataclass(frozen=True)

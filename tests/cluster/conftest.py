@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.pods import IMAGE
-from webhook.sandbox import binaries, build
 from webhook.sandbox.nodes import PretendNode
 from webhook.sandbox.sandbox import Sandbox
 
@@ -19,19 +17,6 @@ PLENTY = 64
 """GPUs of a node: enough that no test waits for the pods of another to go."""
 
 MakeNamespace = Callable[..., str]
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what is missing before the first test, whose time limit a build would exceed."""
-    wanted = any(item.get_closest_marker("cluster") for item in session.items)
-    if session.config.option.collectonly or not wanted:
-        return
-    try:
-        binaries.find()
-    except binaries.MissingBinaries:
-        capture = session.config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled():
-            build.build(binaries.built(), lambda line: print(f"control plane: {line}", file=sys.stderr, flush=True))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import debian
 from tests.manifests.exposition import API_SERVER, matchers, metrics_of, our_samples
 
 DASHBOARD: dict[str, Any] = json.loads(
@@ -70,8 +70,8 @@ def test_panels_are_told_apart_and_stand_beside_one_another() -> None:
         assert len(set(refs)) == len(refs)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool")
 def test_prometheus_can_parse_every_expression(tmp_path: Path) -> None:
+    debian.need("prometheus", programs=("promtool",))
     rules = [
         {"record": f"panel:{number}", "expr": re.sub(r"\$__(range|rate_interval)", "5m", expression)}
         for number, expression in enumerate(EXPRESSIONS.values())

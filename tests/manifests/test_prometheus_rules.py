@@ -1,12 +1,11 @@
 """The alerts: made of metrics that exist, each with its runbook, and each firing exactly when it should.
 
-Prometheus' own promtool evaluates them, where there is one (Debian: `apt-get install prometheus`).
+Prometheus' own promtool evaluates them.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import debian
 from tests.manifests.exposition import API_SERVER, matchers, metrics_of, our_samples
 
 ROOT = Path(__file__).parents[2]
@@ -189,8 +189,8 @@ def test_every_alert_is_tried() -> None:
     assert set().union(*(fires for _, fires in BROKEN.values())) == set(ALERTS)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool")
 def test_alerts_fire_exactly_when_they_should(tmp_path: Path) -> None:
+    debian.need("prometheus", programs=("promtool",))
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(yaml.safe_load(FILE.read_text())["spec"], sort_keys=False))
     tests = [
         {

@@ -48,7 +48,7 @@ WEBHOOK_BACKUP = "warmpod-webhook-backup"
 ANNOTATION_STATUS = f"{DOMAIN}/status"
 # On the Secret: somebody asks for a new "leaf" or a new "authority".
 ANNOTATION_ROTATE = f"{DOMAIN}/rotate"
-# On the Secret, by the leader: since when the API servers trust which of its authorities, and since when `ca.crt` signs.
+# On the Secret, by the leader: since when API servers trust which of its authorities, and since when `ca.crt` signs.
 ANNOTATION_TRUSTED = f"{DOMAIN}/trusted"
 ANNOTATION_SWITCHED = f"{DOMAIN}/switched"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import ssl
 from collections.abc import Iterator, Sequence
@@ -205,7 +206,8 @@ class ControlPlane:
         )
 
     def _run(self, name: str, program: Path, *arguments: str) -> Process:
-        process = Process(name, [program, *arguments], self._directory / "logs" / f"{name}.log")
+        log = self._directory / "logs" / f"{name}.log"
+        process = Process(name, [program, *arguments], log, environment=_without_proxies())
         self._processes.append(process)
         process.start()
         return process
@@ -220,6 +222,11 @@ class ControlPlane:
         policy = self._directory / "credentials" / "audit-policy.json"
         credentials.write_private(policy, json.dumps(_AUDIT_POLICY).encode())
         return (f"--audit-policy-file={policy}", f"--audit-log-path={self._audit_log}", "--audit-log-mode=blocking")
+
+
+def _without_proxies() -> dict[str, str]:
+    """Our environment, less the proxies of this machine: the API server would ask them for webhooks' addresses."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
 def _etcd_flags(data: Path, port: int, peer_port: int) -> tuple[str, ...]:
