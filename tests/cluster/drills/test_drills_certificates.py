@@ -82,6 +82,25 @@ def test_a_secret_that_was_deleted(fleet: Fleet, crowded: str) -> None:
     secret.wait_until_at_rest(fleet)
 
 
+def test_a_replica_that_lags_behind_a_rotation(fleet: Fleet, crowded: str) -> None:
+    secret.wait_until_at_rest(fleet)
+    before = secret.read(fleet.box)
+    replicas = list(fleet.replicas)
+    lagging = [each.controller for each in replicas if each.controller and not each.controller.is_leader()]
+    with fleet.drill(crowded) as drill, Handshakes(fleet.box, fleet.address, replicas) as clients:
+        with asleep(*lagging):
+            secret.ask(fleet.box, "authority")
+            pods.eventually(lambda: secret.read(fleet.box)["ca.crt"] != before["ca.crt"], "other authority")
+            drill.all_warm(60)  # for seconds, and the overlap is a fraction of one
+            assert before["ca.crt"].strip() in registration.bundle(registration.read(fleet.box))
+            assert secret.serial(before["tls.crt"]) in secret.served(fleet)
+        secret.wait_until_served(fleet, other_than=secret.serial(before["tls.crt"]))
+        secret.wait_until_at_rest(fleet)
+    assert before["ca.crt"].strip() not in registration.bundle(registration.read(fleet.box))
+    assert clients.failures == []
+    assert (drill.cold, drill.calls.failed_open) == (0, 0)
+
+
 def test_a_leader_that_dies_in_the_middle_of_a_rotation(fleet: Fleet, crowded: str) -> None:
     secret.wait_until_at_rest(fleet)
     before = secret.wait_until_served(fleet)
