@@ -27,7 +27,8 @@ SITE = "usr/local/lib/python3.13/dist-packages"
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+(?:[A-Za-z0-9+/=]{20,}\s+){2}")
 COMMANDS = (
-    "webhook", "controller", "hydrate", "sandbox", "demo", "lint", "test", "preview", "images", "certs", "schema", "doctor",
+    "webhook", "controller", "hydrate", "sandbox", "demo", "lint", "test", "preview", "images", "certs", "schema",
+    "doctor",
 )  # fmt: skip
 
 KUBECONFIG = """
