@@ -12,8 +12,8 @@ FROM --platform=${BUILDPLATFORM} ${BUILDER} AS builder
 ARG TARGETARCH
 ARG VERSION
 ARG SOURCE_DATE_EPOCH=0
-# An index of packages nearer than pypi.org; the hashes hold for any.
-ARG PIP_INDEX_URL=https://pypi.org/simple
+# An index of packages that is nearer; the hashes hold for any.
+ARG PIP_INDEX_URL
 # Believe the authorities of the system, as pip does; copy files, since the tree is worked on.
 ENV UV_SYSTEM_CERTS=1 UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
@@ -21,11 +21,11 @@ COPY requirements/ requirements/
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
       --require-hashes --only-binary=:all: -r requirements/uv.txt
 RUN case "${TARGETARCH}" in amd64) processor=x86_64 ;; arm64) processor=aarch64 ;; *) exit 1 ;; esac \
- && UV_DEFAULT_INDEX="${PIP_INDEX_URL}" uv pip install --quiet --require-hashes --only-binary=:all: \
+ && uv pip install ${PIP_INDEX_URL:+--default-index "${PIP_INDEX_URL}"} --quiet --require-hashes --only-binary=:all: \
       --python-platform "${processor}-manylinux_2_40" --python-version 3.13 \
       --target /tree/usr/local/lib/python3.13/dist-packages -r requirements/runtime.txt
 COPY . .
-RUN UV_DEFAULT_INDEX="${PIP_INDEX_URL}" uv build --quiet --wheel --out-dir /wheel \
+RUN uv build ${PIP_INDEX_URL:+--default-index "${PIP_INDEX_URL}"} --quiet --wheel --out-dir /wheel \
       --build-constraints requirements/dev.txt --require-hashes \
  && test -f "/wheel/warmpod-${VERSION:?the version of webhook/__init__.py: see docs/image.md}-py3-none-any.whl" \
  && uv pip install --quiet --no-deps --offline --python-version 3.13 \

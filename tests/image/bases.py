@@ -17,6 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import pytest
+
+from tests import debian
 from webhook.sandbox import binaries
 
 BUILDER = "docker.io/library/python:3.13-slim-trixie"
@@ -94,22 +97,13 @@ _IMAGES: Final = {
 """Their public names, and the settings that come with them."""
 
 
-def missing() -> str:
-    """Why no image can be built here, in plain words; "" where it can."""
+def need() -> None:
+    """Skips the test, in plain words, where no image can be built."""
     if os.geteuid() != 0:
-        return "building an image takes root"
+        pytest.skip("building an image takes root")
     if shutil.which("apt-get") is None or not _KEYS.exists():
-        return "the bases are made of Debian's packages, which takes apt and Debian's keys"
-    return ""
-
-
-def install_tools() -> None:
-    """Have buildah and mmdebstrap."""
-    if not all(map(shutil.which, ("buildah", "mmdebstrap"))):
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(["apt-get", "-q", "update"], check=True, capture_output=True)
-        command = ["apt-get", "-qy", "install", "--no-install-recommends", "buildah", "mmdebstrap"]
-        subprocess.run(command, env=quiet, check=True, capture_output=True)
+        pytest.skip("the bases are made of Debian's packages, which takes apt and Debian's keys")
+    debian.need("buildah", "mmdebstrap", programs=("buildah", "mmdebstrap"))
 
 
 def store() -> Path:

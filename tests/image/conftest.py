@@ -28,9 +28,7 @@ CARELESS = (
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     """Built as docs/image.md says, from a copy of the project with secrets lying about."""
-    if reason := bases.missing():
-        pytest.skip(reason)
-    bases.install_tools()
+    bases.need()
     work = tmp_path_factory.mktemp("image")
     store = work / "store"
     # Not shutil: it would read the devices of the builder's /dev to their end.
