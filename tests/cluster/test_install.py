@@ -9,6 +9,7 @@ import base64
 import re
 import shlex
 import subprocess
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -243,17 +244,17 @@ def left(box: Sandbox) -> list[str]:
     return sorted(found)
 
 
-def shell_blocks(section: str) -> list[str]:
-    """The lines of the shell blocks of a section of docs/install.md."""
-    text = INSTALL.read_text()
+def shell_blocks(page: Path, section: str) -> list[str]:
+    """The lines of the shell blocks of a section."""
+    text = page.read_text()
     [body] = re.findall(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     blocks = re.findall(r"^```sh\n(.*?)^```", body, re.MULTILINE | re.DOTALL)
     return [line.partition("   #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
 
 
-def follow(box: Sandbox, section: str) -> list[subprocess.CompletedProcess[str]]:
+def follow(box: Sandbox, section: str, page: Path = INSTALL) -> list[subprocess.CompletedProcess[str]]:
     """Do what the page says, in a checkout: kubectl's lines, as they are. No container runs here, so none has a log."""
-    lines = [line for line in shell_blocks(section) if line.startswith("kubectl ") and " logs " not in line]
+    lines = [line for line in shell_blocks(page, section) if line.startswith("kubectl ") and " logs " not in line]
     assert lines
     done = [box.kubectl(*_from_the_checkout(shlex.split(line)[1:]), check=False) for line in lines]
     for line, one in zip(lines, done, strict=True):
@@ -263,6 +264,40 @@ def follow(box: Sandbox, section: str) -> list[subprocess.CompletedProcess[str]]
 
 def _from_the_checkout(words: list[str]) -> list[str]:
     return [str(rendered.ROOT / word) if word.startswith("manifests/") else word for word in words]
+
+
+def serving(box: Sandbox) -> int:
+    """How many endpoints of the Service are ready."""
+    slices = box.api.call("GET", f"/apis/discovery.k8s.io/v1/namespaces/{SYSTEM}/endpointslices")["items"]
+    return sum(each["conditions"]["ready"] for one in slices for each in one["endpoints"] or ())
+
+
+def test_a_drain_takes_one_replica_at_a_time_and_is_not_blocked(cluster: Sandbox) -> None:
+    apply(cluster, overlay("enforce"))
+    cluster.make_node(PretendNode("cpu-2", accelerators={}, instance_type="m7i.large", cpu="16", memory="64Gi"))
+    eventually(lambda: serving(cluster) == 2, "two endpoints")
+    least: list[int] = []
+    drained = threading.Event()
+
+    def look() -> None:
+        while not drained.is_set():
+            least.append(serving(cluster))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for node in ("cpu-1", "cpu-2"):  # wherever they were: on each way both replicas have to go
+            cluster.kubectl("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=90s")
+            cluster.kubectl("uncordon", node)
+    finally:
+        drained.set()
+        looking.join()
+    assert min(least) == 1, "one goes, and another one stays"
+
+
+def test_the_readme_can_be_followed(cluster: Sandbox) -> None:
+    follow(cluster, "Install", rendered.ROOT / "README.md")
+    assert cluster.api.call("GET", CONFIGURATION)["webhooks"][0]["clientConfig"]["service"]["path"] == "/mutate"
 
 
 def test_the_page_about_installing_can_be_followed_to_its_end(cluster: Sandbox) -> None:

@@ -385,9 +385,10 @@ def test_only_calls_that_rbac_allows_are_made(tmp_path: Path) -> None:
 def test_a_hostile_name_stays_one_segment_of_the_path(tmp_path: Path) -> None:
     async def scenario(server: KubeServer, api: KubeApi) -> None:
         lease = LeaseApi(cast("Caller", api.transport), "../../x", "a/b?c#d")
-        server.put_lease({})
+        path = "/apis/coordination.k8s.io/v1/namespaces/..%2F..%2Fx/leases/a%2Fb%3Fc%23d"
+        server.put(path, {"spec": {}})
         await lease.replace((await lease.read()), Lease("", 1, "", "", 0))
-        assert server.seen[0].path == "/apis/coordination.k8s.io/v1/namespaces/..%2F..%2Fx/leases/a%2Fb%3Fc%23d"
+        assert server.seen[0].path == path
 
     play(tmp_path, scenario)
 
