@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -12,11 +12,13 @@ from tests.cluster.drills import registration
 from tests.cluster.drills.crowd import COLD
 from tests.cluster.drills.fleet import TIMEOUT_SECONDS, Fleet
 from webhook.kube import Object, names
+from webhook.sandbox.api import RefusedRequest
 from webhook.sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.cluster
 
 _EVENTS = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/events"
+_BACKUP = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/configmaps/{names.WEBHOOK_BACKUP}"
 _OK = "warmpod_controller_webhook_configuration_ok"
 _RESTORED = "warmpod_controller_webhook_configuration_restored_total"
 
@@ -36,6 +38,28 @@ def events(box: Sandbox, reason: str) -> list[Object]:
     ]
 
 
+def is_kept(box: Sandbox) -> bool:
+    """Whether a leader has seen the registration as it is now, and could restore it."""
+    try:
+        kept = box.api.call("GET", _BACKUP)
+    except RefusedRequest:
+        return False
+    return all(f'"name":"{names.WEBHOOK_SERVICE}"' in text.replace(" ", "") for text in kept["data"].values())
+
+
+@pytest.fixture
+def registered(fleet: Fleet) -> Iterator[None]:
+    """Whatever becomes of this drill, others find the registration in order."""
+    before = registration.read(fleet.box)
+    yield
+    found = registration.find(fleet.box)
+    if found is None:
+        registration.create(fleet.box, before)
+    elif not found.get("webhooks"):
+        registration.write_hooks(fleet.box, before["webhooks"])
+
+
+@pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -49,6 +73,7 @@ def test_a_registration_that_is_gone(
     box = fleet.box
     [leading] = [each for each in box.controllers if each.is_leader()]
     restored = leading.count(_RESTORED)
+    pods.eventually(lambda: is_kept(box), "copy of the registration")
     with fleet.drill(crowded) as drill:
         damage(box)
         drill.wait_for(COLD, 10)
