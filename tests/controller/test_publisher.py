@@ -364,6 +364,7 @@ import sys
 from pathlib import Path
 from webhook.controller.publisher import replace
 contents = [digit * 8_000_000 + b"end" for digit in (b"0", b"1")]
+replace(Path(sys.argv[1]), contents[1])
 print("ready", flush=True)
 while True:
     for content in contents:
