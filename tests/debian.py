@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,12 @@ _SECONDS = 240
 
 def need(*packages: str, programs: tuple[str, ...]) -> None:
     """Have these programs. Skips the test, in plain words, where they are not there and cannot be installed."""
-    if not all(map(shutil.which, programs)) and (reason := _install(packages)):
+    if all(map(shutil.which, programs)):
+        return
+    with Path(tempfile.gettempdir(), "warmpod-tests-apt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process of this test run may be at it
+        reason = _install(packages)
+    if reason:
         pytest.skip(f"{' and '.join(programs)} cannot be had: {reason}")
 
 
@@ -25,7 +33,7 @@ def _install(packages: tuple[str, ...]) -> str:
         return "there is no apt"
     if os.geteuid() != 0:
         return "installing packages takes root"
-    # Another process of this test run may hold apt's locks.
+    # The machine may be updating itself.
     options = ("-q", "-o", f"DPkg::Lock::Timeout={_SECONDS}", "-o", "Acquire::Retries=2")
     install = ("install", "-y", "--no-install-recommends", *packages)
     for command in (("update",), install):
