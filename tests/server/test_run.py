@@ -570,8 +570,9 @@ def test_callers_are_held_to_the_flags(credentials: Paths, policies: Path, tmp_p
     )
     try:
         trust = process.trust()
-        with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
-            post(http.client.HTTPSConnection("localhost", process.port, timeout=10, context=trust), review())
+        unknown = http.client.HTTPSConnection("localhost", process.port, timeout=10, context=trust)
+        with contextlib.closing(unknown), pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
+            post(unknown, review())
         trust.load_cert_chain(shown)
         connection = http.client.HTTPSConnection("localhost", process.port, timeout=10, context=trust)
         assert post(connection, review())[0] == 401
