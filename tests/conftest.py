@@ -15,6 +15,14 @@ from webhook.sandbox import binaries, build
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file share a process, and so do all that share a control plane: it is started once."""
+    for item in items:
+        shared = {"box", "drill_box"}.intersection(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group(min(shared, default=item.path.stem)))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build what is missing before the first test, whose time limit a build would exceed."""
     wanted = any(item.get_closest_marker("cluster") for item in session.items)
