@@ -15,7 +15,6 @@ from webhook.controller.events import Events
 from webhook.controller.restoration import Restoration
 from webhook.controller.verdict import Address, State, Verdict, judge
 from webhook.daemon.logs import LOGGER
-from webhook.kube import Object
 from webhook.sources.kube_api.failure import ApiFailure
 from webhook.sources.kube_api.objects import WEBHOOK_CONFIGURATIONS, ObjectApi
 
@@ -77,7 +76,7 @@ class Registration:
         """Look once, and do what the leader does about it. Every fault of the API is an ordinary event."""
         try:
             async with asyncio.timeout(_CALL_SECONDS):
-                document = await self._read()
+                document = await self._api.find(WEBHOOK_CONFIGURATIONS, "", self._name)
         except (ApiFailure, TimeoutError) as error:
             kind = error.kind if isinstance(error, ApiFailure) else "timeout"
             brief = f"the API server does not do what is asked: {kind}"
@@ -101,14 +100,6 @@ class Registration:
         await self._tell(verdict)
         if self.restoration:
             await self.restoration.consider(document, verdict.state)
-
-    async def _read(self) -> Object | None:
-        try:
-            return await self._api.read(WEBHOOK_CONFIGURATIONS, "", self._name)
-        except ApiFailure as failure:
-            if failure.kind == "missing":
-                return None
-            raise
 
     def _log(self, verdict: Verdict) -> None:
         if verdict.state != "ok":

@@ -143,12 +143,7 @@ class Reporter:
         return replicas.document(replace(said, resource_version=version), self._who.namespace, now, self._who.uid)
 
     async def _read(self) -> Object | None:
-        try:
-            return await self._api.read(LEASES, self._who.namespace, replicas.lease_name(self._who.name))
-        except ApiFailure as failure:
-            if failure.kind == "missing":
-                return None
-            raise
+        return await self._api.find(LEASES, self._who.namespace, replicas.lease_name(self._who.name))
 
     async def _ask(self, session: Any) -> tuple[Object | None, str]:
         """What the webhook says of itself, or why it says nothing."""

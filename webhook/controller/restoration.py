@@ -136,16 +136,12 @@ class Restoration:
         if backup.encoded(made) == text and now < since + _KEEP_SECONDS:
             return
         wanted = backup.config_map(made, self._namespace)
-        try:
-            stored = await self._api.read(CONFIG_MAPS, self._namespace, names.WEBHOOK_BACKUP)
-        except ApiFailure as failure:
-            if failure.kind != "missing":
-                raise
+        stored = await self._api.find(CONFIG_MAPS, self._namespace, names.WEBHOOK_BACKUP)
+        if stored is None:
             await self._write_backup(wanted, "create")
-        else:
-            if stored.get("data") != wanted["data"]:
-                metadata = {**wanted["metadata"], "resourceVersion": stored["metadata"].get("resourceVersion")}
-                await self._write_backup({**wanted, "metadata": metadata}, "replace")
+        elif stored.get("data") != wanted["data"]:
+            metadata = {**wanted["metadata"], "resourceVersion": stored["metadata"].get("resourceVersion")}
+            await self._write_backup({**wanted, "metadata": metadata}, "replace")
         self._kept = (backup.encoded(made), now)
 
     async def _write_backup(self, wanted: Object, how: Literal["create", "replace"]) -> None:
@@ -163,7 +159,7 @@ class Restoration:
     async def _restore(self, state: Literal["missing", "empty"]) -> None:
         owner = await self._owner()
         made = await self._backup()
-        found = await self._found()
+        found = await self._api.find(WEBHOOK_CONFIGURATIONS, "", self._name)
         if judge(found, self._address).state != state:
             return  # somebody was faster
         webhooks = [backup.with_bundle(hook, self._bundles.get(hook["name"], "")) for hook in made["webhooks"]]
@@ -209,25 +205,17 @@ class Restoration:
         return {"apiVersion": "v1", "kind": "Namespace", "name": self._namespace, "uid": metadata.get("uid")}
 
     async def _read_own(self, kind: Kind, namespace: str, name: str, what: str) -> Object:
-        try:
-            found = await self._api.read(kind, namespace, name)
-        except ApiFailure as failure:
-            if failure.kind == "missing":
-                raise _Left(f"the {what} is gone", quietly=True) from failure
-            raise
+        found = await self._api.find(kind, namespace, name)
+        if found is None:
+            raise _Left(f"the {what} is gone", quietly=True)
         if found["metadata"].get("deletionTimestamp"):
             raise _Left(f"the {what} is being deleted", quietly=True)
         return found
 
     async def _backup(self) -> Object:
-        try:
-            stored = await self._api.read(CONFIG_MAPS, self._namespace, names.WEBHOOK_BACKUP)
-        except ApiFailure as failure:
-            if failure.kind == "missing":
-                raise _Left(
-                    f"there is no ConfigMap {names.WEBHOOK_BACKUP} to restore it from; apply the manifests again"
-                ) from failure
-            raise
+        stored = await self._api.find(CONFIG_MAPS, self._namespace, names.WEBHOOK_BACKUP)
+        if stored is None:
+            raise _Left(f"there is no ConfigMap {names.WEBHOOK_BACKUP} to restore it from; apply the manifests again")
         try:
             return backup.restored(stored, self._name, self._address)
         except Unfit as error:
@@ -236,14 +224,6 @@ class Restoration:
             raise _Left(
                 f"ConfigMap {names.WEBHOOK_BACKUP} cannot be restored from: {error}; apply the manifests again"
             ) from error
-
-    async def _found(self) -> Object | None:
-        try:
-            return await self._api.read(WEBHOOK_CONFIGURATIONS, "", self._name)
-        except ApiFailure as failure:
-            if failure.kind == "missing":
-                return None
-            raise
 
     async def _tell(self, text: str, *, quietly: bool = False) -> None:
         news = text != self.problem

@@ -11,7 +11,6 @@ from typing import Any
 from certs.rotation import Asked
 from certs.steps import Begin, Issue, Promote, Rewrite
 from webhook.kube import Object, names
-from webhook.sources.kube_api.failure import ApiFailure
 from webhook.sources.kube_api.objects import SECRETS, WEBHOOK_CONFIGURATIONS, ObjectApi
 
 _LABELS = {"app.kubernetes.io/name": "warmpod", "app.kubernetes.io/component": "certificates"}
@@ -98,12 +97,9 @@ class TrustStore:
 
     async def read(self) -> Stored:
         """The Secret."""
-        try:
-            document = await self._api.read(SECRETS, self._namespace, self._secret)
-        except ApiFailure as failure:
-            if failure.kind == "missing":
-                return Stored(None)
-            raise
+        document = await self._api.find(SECRETS, self._namespace, self._secret)
+        if document is None:
+            return Stored(None)
         annotations = _mapping(document["metadata"].get("annotations"))
         return Stored(
             document,
@@ -129,12 +125,7 @@ class TrustStore:
 
     async def read_configuration(self) -> Configuration:
         """The configuration."""
-        try:
-            return Configuration(await self._api.read(WEBHOOK_CONFIGURATIONS, "", self._configuration))
-        except ApiFailure as failure:
-            if failure.kind == "missing":
-                return Configuration(None)
-            raise
+        return Configuration(await self._api.find(WEBHOOK_CONFIGURATIONS, "", self._configuration))
 
     async def trust(self, configuration: Configuration, bundle: bytes) -> None:
         """Give every hook this bundle."""

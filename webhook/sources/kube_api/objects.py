@@ -106,6 +106,15 @@ class ObjectApi:
         """The object as it is stored."""
         return await self._one(ObjectRequest("get", kind, namespace, name))
 
+    async def find(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """The object as it is stored; None when there is none."""
+        try:
+            return await self.read(kind, namespace, name)
+        except ApiFailure as failure:
+            if failure.kind == "missing":
+                return None
+            raise
+
     async def list(self, kind: Kind, namespace: str, labels: str = "") -> list[Object]:
         """The objects of a namespace that a label selector chooses, in one answer: for kinds of which there are few."""
         query = {"labelSelector": labels} if labels else {}
