@@ -14,6 +14,7 @@ import msgspec
 
 from webhook.controller.verdict import Address, hooks, is_asked, is_ours, reaches
 from webhook.kube import Object, names
+from webhook.kube.pod import mapping
 from webhook.sources.kube_api.failure import UNDECODABLE
 
 KEY = "configuration.json"
@@ -32,7 +33,7 @@ def content(document: Object, name: str, address: Address) -> Object:
 
     Owners, finalizers and what the API server sets are left out; so are hooks of others.
     """
-    metadata = _mapping(document.get("metadata"))
+    metadata = mapping(document.get("metadata"))
     if document.get("kind", _KIND) != _KIND or metadata.get("name", name) != name:
         raise Unfit(f"it is not {_KIND} {name}")
     kept = [_without_bundle(hook) for hook in hooks(document) if is_ours(hook, address)]
@@ -78,7 +79,7 @@ def encoded(made: Object) -> str:
 
 def restored(stored: Object, name: str, address: Address) -> Object:
     """The configuration that a ConfigMap keeps, whatever people did to it. Raises `Unfit`."""
-    text = _mapping(stored.get("data")).get(KEY)
+    text = mapping(stored.get("data")).get(KEY)
     if not isinstance(text, str):
         raise Unfit(f"it has no {KEY}")
     if len(text) > MAX_BYTES:
@@ -96,7 +97,7 @@ def restored(stored: Object, name: str, address: Address) -> Object:
 
 def bundles(document: Object) -> dict[str, str]:
     """The caBundle (base64) of each hook that has one, by the hook's name."""
-    found = {str(hook.get("name")): _mapping(hook.get("clientConfig")).get("caBundle") for hook in hooks(document)}
+    found = {str(hook.get("name")): mapping(hook.get("clientConfig")).get("caBundle") for hook in hooks(document)}
     return {name: value for name, value in found.items() if isinstance(value, str) and value}
 
 
@@ -106,21 +107,17 @@ def with_bundle(hook: Object, ca_bundle: str) -> Object:
 
 
 def _without_bundle(hook: Object) -> Object:
-    client = _mapping(hook.get("clientConfig"))
+    client = mapping(hook.get("clientConfig"))
     return {**hook, "clientConfig": {key: value for key, value in client.items() if key != "caBundle"}}
 
 
 def _is_about_pods(hook: Object) -> bool:
     rules = hook.get("rules")
     return isinstance(rules, list) and all(
-        _mapping(rule).get("apiGroups") == [""] and _mapping(rule).get("resources") == ["pods"] for rule in rules
+        mapping(rule).get("apiGroups") == [""] and mapping(rule).get("resources") == ["pods"] for rule in rules
     )
 
 
 def _texts(metadata: Mapping[str, Any], key: str) -> dict[str, str]:
-    found = _mapping(metadata.get(key))
+    found = mapping(metadata.get(key))
     return {name: value for name, value in found.items() if isinstance(value, str)}
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

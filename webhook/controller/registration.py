@@ -10,6 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from certs import bundle
+from certs.contents import LEAF
 from certs.issue import MAX_PEM_BYTES
 from webhook.controller.events import Events
 from webhook.controller.restoration import Restoration
@@ -125,7 +126,7 @@ def served(directory: Path | None) -> Sequence[x509.Certificate]:
     if directory is None:
         return ()
     try:
-        with (directory / "tls.crt").open("rb") as file:
+        with (directory / LEAF[0]).open("rb") as file:
             return bundle.parse(file.read(MAX_PEM_BYTES + 1)).certificates
     except OSError:
         return ()

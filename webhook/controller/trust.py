@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from certs.rotation import Asked
 from certs.steps import Begin, Issue, Promote, Rewrite
+from webhook.controller.verdict import hooks
 from webhook.kube import Object, names
-from webhook.sources.kube_api.objects import SECRETS, WEBHOOK_CONFIGURATIONS, ObjectApi
+from webhook.kube.pod import mapping
+from webhook.sources.kube_api.objects import SECRETS, WEBHOOK_CONFIGURATIONS, ObjectApi, decoded
 
 _LABELS = {"app.kubernetes.io/name": "warmpod", "app.kubernetes.io/component": "certificates"}
 _OWNER = "cert-manager.io/certificate-name"  # https://cert-manager.io/docs/reference/annotations/
@@ -77,13 +77,12 @@ class Configuration:
     @property
     def bundles(self) -> tuple[bytes, ...]:
         """PEM of each hook's `caBundle`; b"" where there is none, or something else than base64."""
-        return tuple(_decoded(_mapping(hook.get("clientConfig")).get("caBundle")) for hook in self.hooks)
+        return tuple(decoded(mapping(hook.get("clientConfig")).get("caBundle")) for hook in self.hooks)
 
     @property
     def hooks(self) -> list[Object]:
         """Its hooks."""
-        found = (self.document or {}).get("webhooks")
-        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        return hooks(self.document or {})
 
 
 class TrustStore:
@@ -100,10 +99,10 @@ class TrustStore:
         document = await self._api.find(SECRETS, self._namespace, self._secret)
         if document is None:
             return Stored(None)
-        annotations = _mapping(document["metadata"].get("annotations"))
+        annotations = mapping(document["metadata"].get("annotations"))
         return Stored(
             document,
-            {key: _decoded(value) for key, value in _mapping(document.get("data")).items()},
+            {key: decoded(value) for key, value in mapping(document.get("data")).items()},
             {key: value for key, value in annotations.items() if isinstance(value, str)},
         )
 
@@ -143,14 +142,3 @@ class TrustStore:
 
 def _without(annotations: Mapping[str, str]) -> Mapping[str, str]:
     return {key: value for key, value in annotations.items() if value}
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _decoded(value: object) -> bytes:
-    try:
-        return base64.b64decode(value, validate=True) if isinstance(value, str) else b""
-    except (binascii.Error, ValueError):
-        return b""

@@ -6,17 +6,17 @@ which of our paths a hook has (by it, it audits or enforces), further hooks of o
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from cryptography import x509
 
 from certs import bundle
 from webhook.kube import Object, names
+from webhook.kube.pod import mapping, objects
+from webhook.sources.kube_api.objects import decoded
 
 PATHS = frozenset({"/mutate", "/mutate/audit"})
 """Where the webhook answers reviews; a test compares."""
@@ -50,7 +50,7 @@ def judge(document: Object | None, address: Address, chain: Sequence[x509.Certif
     """
     if document is None:
         return Verdict("missing", "the webhook configuration is missing: pods are created without us")
-    if _mapping(document.get("metadata")).get("deletionTimestamp"):
+    if mapping(document.get("metadata")).get("deletionTimestamp"):
         return Verdict("leaving", "the webhook configuration is being deleted")
     present = hooks(document)
     if not present:
@@ -76,8 +76,7 @@ def judge(document: Object | None, address: Address, chain: Sequence[x509.Certif
 
 def hooks(document: Object) -> list[Object]:
     """The webhooks of a configuration."""
-    found = document.get("webhooks")
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return objects(document.get("webhooks"))
 
 
 def is_ours(hook: Object, address: Address) -> bool:
@@ -89,9 +88,9 @@ def is_ours(hook: Object, address: Address) -> bool:
 
 def reaches(hook: Object, address: Address) -> bool:
     """Whether its calls come to a path of ours."""
-    client = _mapping(hook.get("clientConfig"))
+    client = mapping(hook.get("clientConfig"))
     if _calls_service(hook, address):
-        return _mapping(client.get("service")).get("path") in PATHS
+        return mapping(client.get("service")).get("path") in PATHS
     url = client.get("url")
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
@@ -111,12 +110,7 @@ def is_asked(hook: Object) -> bool:
 
 def trusts(hook: Object, chain: Sequence[x509.Certificate]) -> bool:
     """Whether its caBundle vouches for the first certificate of `chain`, by way of the others if need be."""
-    encoded = _mapping(hook.get("clientConfig")).get("caBundle")
-    try:
-        pem = base64.b64decode(encoded, validate=True) if isinstance(encoded, str) else b""
-    except (binascii.Error, ValueError):
-        return False
-    trusted = bundle.parse(pem).certificates
+    trusted = bundle.parse(decoded(mapping(hook.get("clientConfig")).get("caBundle"))).certificates
     if not trusted or not chain:
         return False
     vouched = chain[0]
@@ -131,19 +125,15 @@ def trusts(hook: Object, chain: Sequence[x509.Certificate]) -> bool:
 
 
 def _calls_service(hook: Object, address: Address) -> bool:
-    service = _mapping(_mapping(hook.get("clientConfig")).get("service"))
+    service = mapping(mapping(hook.get("clientConfig")).get("service"))
     return service.get("name") == address.service and service.get("namespace") == address.namespace
 
 
 def _covers(rule: object, field: str, value: str) -> bool:
-    found = _mapping(rule).get(field)
+    found = mapping(rule).get(field)
     return isinstance(found, list) and (value in found or "*" in found or f"{value}/*" in found or "*/*" in found)
 
 
 def _named(found: Sequence[Object]) -> str:
     shown = ", ".join(str(hook.get("name"))[:_NAME_CHARACTERS] for hook in found[:_SHOWN])
     return f"{shown} and {len(found) - _SHOWN} more" if len(found) > _SHOWN else shown
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 
 from webhook.doctor.advice import APPLY, readyz
-from webhook.doctor.evidence import Absent, Evidence, Seen, items, within
+from webhook.doctor.evidence import Absent, Evidence, Seen, within
 from webhook.doctor.finding import Finding, failure, note, ok, unseen, warning
 from webhook.doctor.hooks import uses_service
 from webhook.kube import Object, names
+from webhook.kube.pod import objects
 
 OLDEST_MINOR = 30
 """Kubernetes 1.30 made matchConditions and ValidatingAdmissionPolicy stable."""
@@ -64,7 +65,7 @@ def service(evidence: Evidence) -> Iterator[Finding]:
         return
     match evidence.service:
         case Seen(found):
-            if 443 not in (ports := [one.get("port") for one in items(within(found, "spec", "ports"))]):
+            if 443 not in (ports := [one.get("port") for one in objects(within(found, "spec", "ports"))]):
                 yield failure("service", f"Service {name} has no port 443, only {ports}", APPLY, stops=True)
         case Absent():
             yield failure("service", f"there is no Service {name} in namespace {evidence.namespace}", APPLY, stops=True)
@@ -80,12 +81,12 @@ def service(evidence: Evidence) -> Iterator[Finding]:
 def _endpoints(evidence: Evidence, slices: list[Object]) -> Finding:
     name, kubectl = names.WEBHOOK_SERVICE, f"kubectl -n {evidence.namespace}"
     wanted = _port_names(evidence)
-    named = [one for one in slices if wanted & {port.get("name") or "" for port in items(one.get("ports"))}]
-    every = [one for slice_ in slices for one in items(slice_.get("endpoints"))]
+    named = [one for one in slices if wanted & {port.get("name") or "" for port in objects(one.get("ports"))}]
+    every = [one for slice_ in slices for one in objects(slice_.get("endpoints"))]
     ready = [
         one
         for slice_ in named
-        for one in items(slice_.get("endpoints"))
+        for one in objects(slice_.get("endpoints"))
         if within(one, "conditions", "ready") is not False
     ]
     if ready:
@@ -107,4 +108,4 @@ def _endpoints(evidence: Evidence, slices: list[Object]) -> Finding:
 
 def _port_names(evidence: Evidence) -> set[str]:
     found = within(evidence.service.value, "spec", "ports") if isinstance(evidence.service, Seen) else None
-    return {str(one.get("name") or "") for one in items(found) if one.get("port") == 443} or {"", "https", "webhook"}
+    return {str(one.get("name") or "") for one in objects(found) if one.get("port") == 443} or {"", "https", "webhook"}

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from webhook.doctor.advice import APPLY, logs
-from webhook.doctor.evidence import Absent, Evidence, Look, Seen, items, mapping, within
+from webhook.doctor.evidence import Absent, Evidence, Look, Seen, within
 from webhook.doctor.finding import Finding, failure, note, ok, unseen, warning
 from webhook.doctor.hooks import uses_service
 from webhook.kube import Object, names
+from webhook.kube.pod import mapping, objects
 from webhook.kube.selector import InvalidSelector, LabelSelector
 
 RECENT = timedelta(hours=1)
@@ -73,7 +74,7 @@ def _deployment(evidence: Evidence, found: Object) -> Iterator[Finding]:
     else:
         yield ok("deployment", f"{ready} of {desired} pods are ready")
     images = {
-        str(one.get("image")) for one in items(within(found, "spec", "template", "spec", "containers"))
+        str(one.get("image")) for one in objects(within(found, "spec", "template", "spec", "containers"))
         if one.get("name") in ("webhook", "controller")
     }  # fmt: skip
     if len(images) > 1:
@@ -129,10 +130,10 @@ def troubles(evidence: Evidence) -> Iterator[str]:
     """Sentences about pods that wait for something or restarted of late."""
     for pod in ours(evidence):
         name, status = str(within(pod, "metadata", "name")), mapping(pod.get("status"))
-        for condition in items(status.get("conditions")):
+        for condition in objects(status.get("conditions")):
             if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
                 yield f"pod {name} has no node: {_first(condition.get('message'))}"
-        for container in items(status.get("containerStatuses")):
+        for container in objects(status.get("containerStatuses")):
             yield from _trouble(name, container, evidence.now)
 
 
@@ -160,8 +161,8 @@ def account(deployment: Look[Object]) -> str:
 def settings(deployment: Look[Object], container: str) -> dict[str, str]:
     """What a container is told, flags as their environment twins (`--tls-secret=x` as WARMPOD_TLS_SECRET)."""
     found = within(deployment.value, "spec", "template", "spec", "containers") if isinstance(deployment, Seen) else None
-    one = next((each for each in items(found) if each.get("name") == container), {})
-    told = {str(each.get("name")): str(each.get("value") or "") for each in items(one.get("env"))}
+    one = next((each for each in objects(found) if each.get("name") == container), {})
+    told = {str(each.get("name")): str(each.get("value") or "") for each in objects(one.get("env"))}
     arguments = one.get("args")
     for argument in map(str, arguments if isinstance(arguments, list) else []):
         flag, _, value = argument.partition("=")

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from webhook.kube import Object, names
+from webhook.kube.pod import mapping
 from webhook.sources.replicas import Replica
 
 Found = TypeVar("Found")
@@ -168,16 +169,6 @@ class Evidence:
     before: Look[Counters] = NOT_ASKED
     """The counters before the probe."""
     after: Look[Counters] = NOT_ASKED
-
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    """A part of a document that should be an object; an empty one when it is something else."""
-    return value if isinstance(value, dict) else {}
-
-
-def items(value: Any) -> list[Mapping[str, Any]]:
-    """A part of a document that should be a list of objects; without what is something else."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def within(document: Any, *path: str) -> Any:

@@ -10,10 +10,11 @@ from typing import Any
 from webhook.doctor import reached
 from webhook.doctor.advice import logs, readyz
 from webhook.doctor.deployment import ours, rolling
-from webhook.doctor.evidence import Absent, Evidence, Seen, mapping, within
+from webhook.doctor.evidence import Absent, Evidence, Seen, within
 from webhook.doctor.finding import Finding, State, failure, note, ok, unseen, warning
 from webhook.kube import names
 from webhook.kube.image import Reference, parse
+from webhook.kube.pod import mapping
 from webhook.sources.replicas import Replica
 
 STALE_SECONDS = 120.0

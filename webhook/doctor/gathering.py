@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
 
+from certs.contents import AUTHORITY, LEAF, NEXT, OLD
 from certs.issue import UnusablePair, check_pair
 from webhook.doctor import counters, probe
 from webhook.doctor.deployment import account, settings
@@ -25,12 +24,11 @@ from webhook.doctor.evidence import (
     Passage,
     Right,
     Seen,
-    items,
-    mapping,
     within,
 )
 from webhook.doctor.session import Call, send
 from webhook.kube import Object, names
+from webhook.kube.pod import mapping, objects
 from webhook.sources import replicas
 from webhook.sources.kube_api import ApiFailure, KubeApi
 from webhook.sources.kube_api.failure import from_answer
@@ -45,6 +43,7 @@ from webhook.sources.kube_api.objects import (
     WEBHOOK_CONFIGURATIONS,
     Kind,
     ObjectApi,
+    decoded,
 )
 
 VALIDATING = Kind("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", namespaced=False)
@@ -188,7 +187,7 @@ async def _passage(api: KubeApi, evidence: Evidence) -> Look[Passage]:
     """Where the registration names a Service: whether the API server can reach what is behind it."""
     if not isinstance(evidence.registration, Seen):
         return NOT_ASKED
-    for hook in items(evidence.registration.value.get("webhooks")):
+    for hook in objects(evidence.registration.value.get("webhooks")):
         service = mapping(within(hook, "clientConfig", "service"))
         if service.get("name") and service.get("namespace"):
             port = service.get("port")
@@ -206,24 +205,17 @@ def _without_keys(secret: Look[Object], now: datetime) -> Look[Certificates]:
     if not isinstance(secret, Seen):
         return secret
     data = mapping(secret.value.get("data"))
-    leaf, authority = _decoded(data.get("tls.crt")), _decoded(data.get("ca.crt"))
+    leaf, authority = decoded(data.get(LEAF[0])), decoded(data.get(AUTHORITY[0]))
     asked = within(secret.value, "metadata", "annotations", names.ANNOTATION_ROTATE)
     known = Certificates(
         leaf=leaf,
         authority=authority,
-        next_authority="next-ca.crt" in data,
-        old_authority="old-ca.crt" in data,
+        next_authority=NEXT[0] in data,
+        old_authority=OLD in data,
         asked=asked if isinstance(asked, str) else "",
     )
     try:
-        served = check_pair(leaf, _decoded(data.get("tls.key")), now)
+        served = check_pair(leaf, decoded(data.get(LEAF[1])), now)
     except UnusablePair as error:
         return Seen(replace(known, problem=str(error)))
     return Seen(replace(known, names=served.names, serial=served.serial, not_after=served.not_after))
-
-
-def _decoded(value: object) -> bytes:
-    try:
-        return base64.b64decode(value, validate=True) if isinstance(value, str) else b""
-    except binascii.Error:
-        return b""

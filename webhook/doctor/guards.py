@@ -7,8 +7,9 @@ from typing import Any
 
 from webhook.doctor.advice import APPLY
 from webhook.doctor.deployment import ACCOUNT, account
-from webhook.doctor.evidence import NODE_POLICY, Absent, Evidence, Failed, Seen, items, within
+from webhook.doctor.evidence import NODE_POLICY, Absent, Evidence, Failed, Seen, within
 from webhook.doctor.finding import Finding, failure, note, ok, unseen, warning
+from webhook.kube.pod import objects
 
 _SHOWN = 6
 
@@ -52,7 +53,7 @@ def node_policy(evidence: Evidence) -> Iterator[Finding]:
 
 def _holds(evidence: Evidence, policy: Any, binding: Any) -> Iterator[Finding]:
     user = f"system:serviceaccount:{evidence.namespace}:{account(evidence.deployment) or ACCOUNT}"
-    conditions = [str(one.get("expression")) for one in items(within(policy, "spec", "matchConditions"))]
+    conditions = [str(one.get("expression")) for one in objects(within(policy, "spec", "matchConditions"))]
     actions = within(binding, "spec", "validationActions")
     if "Deny" not in (actions if isinstance(actions, list) else []):
         yield warning(
@@ -68,5 +69,5 @@ def _holds(evidence: Evidence, policy: Any, binding: Any) -> Iterator[Finding]:
         )
     else:
         yield ok("node-policy", f"the account may change nothing of nodes but Warmpod's labels ({NODE_POLICY})")
-    if items(within(policy, "status", "typeChecking", "expressionWarnings")):
+    if objects(within(policy, "status", "typeChecking", "expressionWarnings")):
         yield note("node-policy", f"the API server has warnings about the expressions of {NODE_POLICY}; see its status")

@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from webhook.doctor.counters import is_ours
-from webhook.doctor.evidence import Evidence, Seen, items, mapping, within
+from webhook.doctor.evidence import Evidence, Seen, within
 from webhook.kube import Object, names
+from webhook.kube.pod import mapping, objects
 from webhook.kube.selector import InvalidSelector, LabelSelector
 
 PODS = f"pods.{names.DOMAIN}"
@@ -23,7 +24,7 @@ def ours(evidence: Evidence) -> list[Hook]:
     """The webhooks of Warmpod in the registration."""
     if not isinstance(evidence.registration, Seen):
         return []
-    return [one for one in items(evidence.registration.value.get("webhooks")) if is_ours(str(one.get("name")))]
+    return [one for one in objects(evidence.registration.value.get("webhooks")) if is_ours(str(one.get("name")))]
 
 
 def named(evidence: Evidence, name: str) -> Hook | None:
@@ -76,5 +77,5 @@ def selects_pods(hook: Hook) -> bool:
         and {"v1", "*"} & set(rule.get("apiVersions") or ())
         and {"pods", "*", "*/*"} & set(rule.get("resources") or ())
         and {"CREATE", "*"} & set(rule.get("operations") or ())
-        for rule in items(hook.get("rules"))
+        for rule in objects(hook.get("rules"))
     )

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from webhook.doctor import hooks
 from webhook.doctor.advice import APPLY
 from webhook.doctor.counters import is_ours
-from webhook.doctor.evidence import Absent, Evidence, Seen, items, within
+from webhook.doctor.evidence import Absent, Evidence, Seen, within
 from webhook.doctor.finding import Finding, State, failure, note, ok, unseen, warning
 from webhook.doctor.hooks import Hook
 from webhook.kube import Object, names
+from webhook.kube.pod import objects
 
 SLOW_SECONDS = 5
 """A hanging webhook costs every GPU pod its timeout; the manifests say 2."""
@@ -24,7 +25,7 @@ _SHOWN = 5
 def registration(evidence: Evidence) -> Iterator[Finding]:
     """Whether it is there, whole, and where it leads."""
     match evidence.registration:
-        case Seen(found) if not items(found.get("webhooks")):
+        case Seen(found) if not objects(found.get("webhooks")):
             yield failure("registration", f"the registration ({_NAME}) has no webhooks left", _RESTORE, stops=True)
         case Seen():
             yield from _registered(evidence)
@@ -97,7 +98,7 @@ def _selection(evidence: Evidence, hook: Hook) -> Iterator[Finding]:
         )
     if hook.get("objectSelector"):
         yield note("selection", f"webhook {name} has an objectSelector: pods that it does not pick are not reviewed")
-    found = {str(one.get("name")): str(one.get("expression")).split() for one in items(hook.get("matchConditions"))}
+    found = {str(one.get("name")): str(one.get("expression")).split() for one in objects(hook.get("matchConditions"))}
     shipped = {key: text.split() for key, text in evidence.conditions.items()}
     if shipped and found != shipped:
         differ = sorted(key for key in {*found, *shipped} if found.get(key) != shipped.get(key))
@@ -131,7 +132,7 @@ def others(evidence: Evidence) -> Iterator[Finding]:
             yield unseen("other-webhooks", "the webhooks of others", look)
             return
         for one in look.value:
-            for hook in items(one.get("webhooks")):
+            for hook in objects(one.get("webhooks")):
                 if (
                     hook.get("failurePolicy") == "Fail"
                     and hooks.selects_pods(hook)

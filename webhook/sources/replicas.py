@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from webhook.kube import Object, names
+from webhook.kube.pod import mapping
 from webhook.sources.kube_api.failure import UNDECODABLE, ApiFailure, shown
 from webhook.sources.kube_api.objects import LEASES, ObjectApi
 
@@ -105,13 +106,13 @@ def server_time(ahead: float | None) -> datetime:
 
 def parse(document: Object) -> Replica | None:
     """A replica from its Lease, whatever people did to it; None when the name is not a replica's."""
-    metadata, spec = _mapping(document.get("metadata")), _mapping(document.get("spec"))
+    metadata, spec = mapping(document.get("metadata")), mapping(document.get("spec"))
     name = _text(metadata.get("name"))
     if not name.startswith(names.REPLICA_LEASE_PREFIX):
         return None
     duration = spec.get("leaseDurationSeconds")
     usual = isinstance(duration, int) and not isinstance(duration, bool) and 1 <= duration <= _MAX_DURATION
-    said, problem = _status(_mapping(metadata.get("annotations")).get(names.ANNOTATION_STATUS))
+    said, problem = _status(mapping(metadata.get("annotations")).get(names.ANNOTATION_STATUS))
     webhook, controller = said.get("webhook"), said.get("controller")
     return Replica(
         name=name.removeprefix(names.REPLICA_LEASE_PREFIX),
@@ -185,7 +186,7 @@ def _status(value: object) -> tuple[Object, str]:
 def _written(metadata: Mapping[str, Any]) -> datetime | None:
     """When the API server last stored another value of the object's, whoever sent it."""
     fields = metadata.get("managedFields")
-    times = [_moment(_mapping(one).get("time")) for one in fields] if isinstance(fields, list) else []
+    times = [_moment(mapping(one).get("time")) for one in fields] if isinstance(fields, list) else []
     return max((one for one in times if one is not None), default=None)
 
 
@@ -195,10 +196,6 @@ def _moment(value: object) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str:

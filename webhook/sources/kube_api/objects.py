@@ -5,6 +5,7 @@ The inventory's many objects are listed and watched elsewhere; these few are rea
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
@@ -119,7 +120,7 @@ class ObjectApi:
         """The objects of a namespace that a label selector chooses, in one answer: for kinds of which there are few."""
         query = {"labelSelector": labels} if labels else {}
         request = ObjectRequest("list", kind, namespace, query=query)
-        found = _decoded(request, await self._caller.call(request)).get("items")
+        found = _document(request, await self._caller.call(request)).get("items")
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             raise ApiFailure(request.what, "garbage", "the answer is no list")
         return found
@@ -152,13 +153,21 @@ class ObjectApi:
         await self._caller.call(ObjectRequest("delete", kind, namespace, name, body))
 
     async def _one(self, request: ObjectRequest) -> Object:
-        found = _decoded(request, await self._caller.call(request))
+        found = _document(request, await self._caller.call(request))
         if not isinstance(found.get("metadata"), dict):
             raise ApiFailure(request.what, "garbage", "the answer is no object")
         return found
 
 
-def _decoded(request: ObjectRequest, data: bytes) -> Object:
+def decoded(value: object) -> bytes:
+    """What a field of bytes holds (a `caBundle`, the `data` of a Secret), which JSON has in base64; b"" for no such."""
+    try:
+        return base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+    except ValueError:
+        return b""
+
+
+def _document(request: ObjectRequest, data: bytes) -> Object:
     try:
         found = msgspec.json.decode(data)
     except UNDECODABLE as error:
