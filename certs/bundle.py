@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 
-from certs.issue import MAX_PEM_BYTES, UNPARSABLE
+from certs.issue import MAX_PEM_BYTES, UNPARSABLE, is_signed_by
 
 MAX_CERTIFICATES = 32
 """A bundle of more is nobody's work of a rotation: it is replaced, not merged."""
@@ -77,17 +76,9 @@ def is_authority(certificate: x509.Certificate) -> bool:
 
 def signed_by(certificate: x509.Certificate, authorities: Iterable[x509.Certificate]) -> tuple[x509.Certificate, ...]:
     """Which of `authorities` issued the certificate."""
-    return tuple(one for one in authorities if _signed(certificate, one))
+    return tuple(one for one in authorities if is_signed_by(certificate, one))
 
 
 def unexpired(certificates: Iterable[x509.Certificate], now: datetime) -> tuple[x509.Certificate, ...]:
     """Those whose end has not come."""
     return tuple(one for one in certificates if now < one.not_valid_after_utc)
-
-
-def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (*UNPARSABLE, InvalidSignature):
-        return False
-    return True

@@ -98,9 +98,8 @@ def read(secret: Mapping[str, bytes], now: datetime) -> Contents:
 
 def _pair(secret: Mapping[str, bytes], keys: tuple[str, str], now: datetime) -> tuple[Pair | None, str]:
     """An authority that can sign at `now`, or why there is none."""
-    missing = [key for key in keys if key not in secret]
-    if missing:
-        return None, f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+    if missing := _missing(secret, keys):
+        return None, missing
     try:
         pair = load_pair(secret[keys[0]], secret[keys[1]])
         check_readable(pair.certificate)
@@ -117,9 +116,8 @@ def _pair(secret: Mapping[str, bytes], keys: tuple[str, str], now: datetime) -> 
 
 
 def _leaf(secret: Mapping[str, bytes], now: datetime) -> tuple[Leaf | None, str]:
-    missing = [key for key in LEAF if key not in secret]
-    if missing:
-        return None, f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+    if missing := _missing(secret, LEAF):
+        return None, missing
     try:
         served = check_pair(secret[LEAF[0]], secret[LEAF[1]], now)
         certificate = x509.load_pem_x509_certificates(secret[LEAF[0]])[0]
@@ -129,6 +127,12 @@ def _leaf(secret: Mapping[str, bytes], now: datetime) -> tuple[Leaf | None, str]
     except UNPARSABLE as error:
         return None, f"tls.crt: {str(error) or type(error).__name__}"
     return Leaf(certificate, served), ""
+
+
+def _missing(secret: Mapping[str, bytes], keys: tuple[str, str]) -> str:
+    """Which half of a pair there is none of, or both; "" when it is whole."""
+    missing = [key for key in keys if key not in secret]
+    return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing" if missing else ""
 
 
 def _expired(secret: Mapping[str, bytes], now: datetime) -> str:

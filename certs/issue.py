@@ -179,7 +179,7 @@ def _check(certificate_pem: bytes, key_pem: bytes, now: datetime, authority_pem:
     names = _names(certificate)
     if not names:
         raise UnusablePair("the certificate has no subject alternative name; clients ignore the common name")
-    if authority_pem is not None and not any(_signed(certificate, one) for one in _certificates(authority_pem)):
+    if authority_pem is not None and not any(is_signed_by(certificate, one) for one in _certificates(authority_pem)):
         raise UnusablePair("the certificate is not signed by any of the given authorities")
     return Served(
         serial=serial(certificate),
@@ -283,7 +283,8 @@ def _must_match(certificate: x509.Certificate, key: object) -> None:
         raise UnusablePair("the private key does not belong to the certificate; were the two files written together?")
 
 
-def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+def is_signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Whether `authority` issued the certificate. Never raises."""
     try:
         certificate.verify_directly_issued_by(authority)
     except (*UNPARSABLE, InvalidSignature):

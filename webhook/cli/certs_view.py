@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from certs import bundle, contents, marks, rotation
+from certs import bundle, contents, rotation
 from certs.contents import Contents
 from certs.issue import InvalidName
-from certs.rotation import Seen, Terms
+from certs.rotation import Terms
 from certs.steps import Step
 from webhook.controller.condition import phase
-from webhook.controller.trust import Configuration, Stored, TrustStore
+from webhook.controller.trust import Configuration, Stored, TrustStore, surroundings
 from webhook.kube import Object, names
 from webhook.sources import replicas
 from webhook.sources.kube_api.failure import ApiFailure
@@ -71,13 +71,8 @@ class View:
             )
         except InvalidName:  # of a leaf that somebody else made
             terms = Terms((f"{names.WEBHOOK_SERVICE}.{self.place.namespace}.svc",), settle=settle, overlap=overlap)
-        seen = Seen(
-            bundles=self.configuration.bundles,
-            trusted_since=marks.trusted_since(self.stored.trusted, self.held.trusted),
-            switched_at=marks.parse_moment(self.stored.switched),
-            serials=frozenset(one.serial or "" for one in self.replicas or ()),
-            replicas_known=self.replicas is not None,
-        )
+        serials = None if self.replicas is None else [one.serial for one in self.replicas]
+        seen = surroundings(self.stored, self.held, self.configuration, serials)
         return rotation.decide(self.stored.data, seen, terms, self.now, self.stored.asked)
 
     def problems(self) -> list[str]:

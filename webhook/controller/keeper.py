@@ -25,7 +25,7 @@ from certs.steps import Begin, Confirm, Doubt, Rewrite, Step, Trust, Wait
 from webhook.controller.clock import ServerClock
 from webhook.controller.condition import Condition
 from webhook.controller.pair import NotWritten, PairDirectory
-from webhook.controller.trust import Configuration, Stored, TrustStore
+from webhook.controller.trust import Configuration, Stored, TrustStore, surroundings
 from webhook.daemon.logs import LOGGER
 from webhook.sources.kube_api.backoff import Backoff, Pace
 from webhook.sources.kube_api.failure import ApiFailure
@@ -127,13 +127,8 @@ class Keeper:
             return options.interval
         self.condition.clear("owner")
         self._complain("asked", stored.complaint)
-        seen = Seen(
-            bundles=configuration.bundles,
-            trusted_since=marks.trusted_since(stored.trusted, held.trusted),
-            switched_at=marks.parse_moment(stored.switched),
-            serials=frozenset(serial or "" for serial in reports.serials.values()) if reports else frozenset(),
-            replicas_known=reports is not None and reports.known,
-        )
+        serials = reports.serials.values() if reports is not None and reports.known else None
+        seen = surroundings(stored, held, configuration, serials)
         step = rotation.decide(stored.data, seen, options.terms, now, stored.asked)
         self._complain("clock", self._clock.problem)
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from certs.rotation import Asked
+from certs import marks
+from certs.contents import Contents
+from certs.rotation import Asked, Seen
 from certs.steps import Begin, Issue, Promote, Rewrite
 from webhook.controller.verdict import hooks
 from webhook.kube import Object, names
@@ -83,6 +85,19 @@ class Configuration:
     def hooks(self) -> list[Object]:
         """Its hooks."""
         return hooks(self.document or {})
+
+
+def surroundings(
+    stored: Stored, held: Contents, configuration: Configuration, serials: Iterable[str | None] | None
+) -> Seen:
+    """The world around the Secret, for a decision. `serials` are those that live replicas serve, None for unknown."""
+    return Seen(
+        bundles=configuration.bundles,
+        trusted_since=marks.trusted_since(stored.trusted, held.trusted),
+        switched_at=marks.parse_moment(stored.switched),
+        serials=frozenset(serial or "" for serial in serials or ()),
+        replicas_known=serials is not None,
+    )
 
 
 class TrustStore:
