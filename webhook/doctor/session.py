@@ -54,6 +54,7 @@ class Call:
     method: str = "GET"
     query: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    content_type: str = "application/json"
     accept: str = "application/json"
     seconds: float = SECONDS
 
@@ -63,17 +64,8 @@ async def send(api: KubeApi, call: Call) -> Answer:
     import aiohttp  # noqa: PLC0415 - a tenth of a second that `--help` does not need
 
     limit = aiohttp.ClientTimeout(total=call.seconds)
-    headers = {"Accept": call.accept, "Content-Type": "application/json", "Accept-Encoding": "identity"}
     try:
-        serialized = await api.client.param_serialize(
-            call.method,
-            call.path,
-            query_params=list(call.query.items()),
-            header_params=headers,
-            body=call.body,
-            auth_settings=["BearerToken"],
-        )
-        response = (await api.client.call_api(*serialized, _request_timeout=limit)).response
+        response = await api.transport.send(call, limit)
         try:
             data = await response.content.read(MAX_BYTES) if call.accept == "*/*" else await response.read()
             while call.accept == "*/*" and len(data) < MAX_BYTES and (more := await response.content.read(MAX_BYTES)):

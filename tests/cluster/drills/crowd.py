@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from tests.cluster import pods
+from tests.cluster.drills.threads import Threads
 from webhook.kube import Object, names
 from webhook.sandbox.api import RefusedRequest
 from webhook.sandbox.sandbox import Sandbox
@@ -30,29 +28,15 @@ class Birth:
     outcome: str
 
 
-class Crowd:
+class Crowd(Threads):
     """`with Crowd(box, namespace) as crowd:` creates pods in `namespace` from some threads until the block ends."""
 
     def __init__(self, box: Sandbox, namespace: str, *, threads: int, pause: float) -> None:
+        super().__init__(self._create, threads, pause)
         self._box = box
         self._namespace = namespace
-        self._pause = pause
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._create, args=(number,)) for number in range(threads)]
         self._births: list[Birth] = []
         self._began = f"{time.monotonic_ns():x}"  # several crowds may come to one namespace
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End; the last pods are there when this returns."""
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
     @property
     def births(self) -> list[Birth]:
@@ -71,7 +55,7 @@ class Crowd:
 
     def _create(self, thread: int) -> None:
         number = 0
-        while not self._over.wait(self._pause):
+        while not self.over():
             number += 1
             began = time.monotonic()
             outcome = self._one(f"p-{self._began}-{thread}-{number}")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 import socket
 import ssl
-import threading
-from types import TracebackType
-from typing import Self
 
 from tests.cluster.drills.registration import bundle, read
+from tests.cluster.drills.threads import Threads
 from webhook.kube import names
 from webhook.sandbox.replica import Replica
 from webhook.sandbox.sandbox import Sandbox
@@ -20,7 +18,7 @@ SERVER_NAME = f"{names.WEBHOOK_SERVICE}.{names.SYSTEM_NAMESPACE}.svc"
 PATIENCE_SECONDS = 10.0
 
 
-class Handshakes:
+class Handshakes(Threads):
     """`with Handshakes(box, address, replicas) as clients:` connects from some threads until the block ends.
 
     Each reads the `caBundle` anew, trusts that alone, connects as an API server does that has no connection yet, and
@@ -30,26 +28,12 @@ class Handshakes:
     def __init__(
         self, box: Sandbox, address: str, replicas: list[Replica], *, clients: int = 8, pause: float = 0.3
     ) -> None:
+        super().__init__(self._connect, clients, pause)
         self._box = box
         self._address = address
         self._replicas = replicas
-        self._pause = pause
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._connect, args=(number,)) for number in range(clients)]
         self.failures: list[str] = []
         self._counts = [0] * clients
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """End."""
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
     @property
     def succeeded(self) -> int:
@@ -58,7 +42,7 @@ class Handshakes:
 
     def _connect(self, client: int) -> None:
         for number in itertools.count(client):
-            if self._over.wait(self._pause):
+            if self.over():
                 return
             trusted = bundle(read(self._box))
             replica = self._replicas[number % len(self._replicas)]

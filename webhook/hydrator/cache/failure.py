@@ -9,8 +9,6 @@ from contextlib import contextmanager
 
 from webhook.hydrator.outcome import FULL, Exit, HydrationError
 
-"""A full disk, or a used-up quota."""
-
 
 @contextmanager
 def explained(path: str, doing: str) -> Iterator[None]:

@@ -138,30 +138,34 @@ class Transport:
             if failure.kind != "unauthorized" or not await self.renew(generation):
                 raise failure
 
-    async def _send(self, request: Sendable, limit: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
-        generation = self._generation
+    async def send(self, request: Sendable, limit: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        """One attempt; the answer, of whatever status, unread. Raises what the connection does, ValueError among it."""
         headers = {
             "Accept": request.accept,
             "Content-Type": request.content_type,
             # Compression would cost the API server and us more than the bytes cost the network of one cluster.
             "Accept-Encoding": "identity",
         }
+        serialized = await self.client.param_serialize(
+            request.method,
+            request.path,
+            query_params=list(request.query.items()),
+            header_params=headers,
+            body=request.body,
+            auth_settings=["BearerToken"],
+        )
+        answer = await self.client.call_api(*serialized, _request_timeout=limit)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+    async def _send(self, request: Sendable, limit: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        generation = self._generation
         try:
-            serialized = await self.client.param_serialize(
-                request.method,
-                request.path,
-                query_params=list(request.query.items()),
-                header_params=headers,
-                body=request.body,
-                auth_settings=["BearerToken"],
-            )
-            answer = await self.client.call_api(*serialized, _request_timeout=limit)
+            return await self.send(request, limit)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, aiohttp.ClientConnectorCertificateError):
                 await self.renew(generation)  # the authority may have been replaced
             raise self._failure(request.what, error) from error
-        response: aiohttp.ClientResponse = answer.response
-        return response
 
     async def renew(self, generation: int) -> bool:
         """Read the credentials anew, unless somebody did since `generation`. True when another try is worth it."""
