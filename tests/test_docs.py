@@ -23,7 +23,7 @@ from webhook.hydrator.outcome import Exit, HydrationError
 from webhook.hydrator.request import Wanted
 from webhook.hydrator.summary import report
 from webhook.kube import names
-from webhook.policy.lint import CODES as LINT_CODES
+from webhook.lint.lint import CODES as LINT_CODES
 from webhook.policy.problem import CODES as PROBLEM_CODES
 from webhook.policy.schema import json_schema
 from webhook.server.metrics import Metrics

@@ -24,7 +24,7 @@ def command(ctx: click.Context, *, directory: str, output: str) -> None:
     from webhook.cli import render
     from webhook.cli.errors import say
     from webhook.cli.world import NoPolicies, read_policies
-    from webhook.policy.lint import lint
+    from webhook.lint.lint import lint
 
     try:
         policies = read_policies(directory)

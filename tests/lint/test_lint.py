@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from webhook.policy.lint import CODES, lint
+from webhook.lint.lint import CODES, lint
 from webhook.policy.parse import parse
 from webhook.policy.problem import Problem, Source
 
 HERE = Path(__file__).parent
-GOOD = (HERE / "good.yaml").read_text()
+GOOD = (HERE.with_name("policy") / "good.yaml").read_text()
 HEAD = "apiVersion: warmpod.dev/v1alpha1\n"
 
 

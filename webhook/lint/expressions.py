@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from webhook.cel import Expression, InvalidExpression, structure
-from webhook.policy import pod_fields
-from webhook.policy.clash import Finding
+from webhook.lint import pod_fields
+from webhook.lint.clash import Finding
 from webhook.policy.finding import suggestion
 from webhook.policy.model import Policy
 

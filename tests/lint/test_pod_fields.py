@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from webhook.policy.pod_fields import FIELDS, prefixes, unasked_part, unknown_field
+from webhook.lint.pod_fields import FIELDS, prefixes, unasked_part, unknown_field
 
 SCHEMAS = resources.files("kubernetes_validate") / "kubernetes-json-schema"
 POD: dict[str, Any] = json.loads((SCHEMAS / "v1.37.0-local" / "pod-v1.json").read_text())

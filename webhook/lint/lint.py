@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from webhook.lint.clash import Finding, clashes
+from webhook.lint.expressions import expression_findings
 from webhook.policy.allow import is_wide
-from webhook.policy.clash import Finding, clashes
-from webhook.policy.expression_lint import expression_findings
 from webhook.policy.legibility import shown
 from webhook.policy.model import Model, NodeCache, OnFailure, Origin, Placement, Policy, PolicySet, Tenancy
 from webhook.policy.problem import Problem, Severity

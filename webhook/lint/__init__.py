@@ -1,0 +1,1 @@
+"""What is sound in policies but probably not meant."""

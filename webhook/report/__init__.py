@@ -1,0 +1,1 @@
+"""What decisions come to, over many pods and against one another: for reviewers, reports and CI."""
