@@ -37,7 +37,7 @@ class CouldNotRun(click.ClickException):
             say("hint", self.hint, file)
 
 
-COLOURS = {"error": "red", "warning": "yellow", "hint": "cyan", "note": "blue"}
+COLOURS = {"error": "red", "warning": "yellow", "info": "blue", "hint": "cyan", "note": "blue"}
 
 
 def say(word: str, text: str, file: IO[Any] | None = None) -> None:

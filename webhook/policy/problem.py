@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "info"]
+"""An error keeps a policy from doing what it says; a warning is probably not meant; an info is good to know."""
 
 
 CODES: dict[str, str] = {
