@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from webhook.kube.podsecurity import Level
 from webhook.policy.model import PolicySet
 from webhook.policy.parse import parse
 from webhook.policy.problem import Problem, Source
+from webhook.sources.git_files import UnknownRevision, policies_at, root_of
 from webhook.sources.policy_files import UnreadablePolicies, read
 
 
@@ -48,6 +50,43 @@ def read_policies(location: str, environment: Environment | None = None) -> Poli
     if not sources:
         raise NoPolicies(location)
     return parse(sources, environment)
+
+
+def read_policies_at(
+    text: str, around: str = ".", environment: Environment | None = None, *, may_be_empty: bool = False
+) -> PolicySet:
+    """The policies of a directory or file; where there is none of this name, those of a Git revision `REV[:PATH]`.
+
+    The repository is the one around `around`, and PATH counts from its root, or from the working directory where it
+    begins with a dot; without one it is `around` itself. Problems name their files as `REV:PATH`. Raises CouldNotRun;
+    NoPolicies where there are none, unless `may_be_empty`.
+    """
+    if Path(text).exists():
+        return read_policies(text, environment)
+    revision, colon, inside = text.partition(":")
+    try:
+        root = root_of(Path(around))
+        path = inside
+        if not colon or inside.startswith("."):
+            path = os.path.relpath(Path(inside if colon else around).resolve(), root.resolve())
+        sources = policies_at(root, revision, path)
+    except UnknownRevision as error:
+        hint = f"did you mean {error.near}?" if error.near else "a shallow clone has few of them: `git fetch` it first"
+        raise CouldNotRun(str(error), hint=f"there is no file {text} either; {hint}") from error
+    except UnreadablePolicies as error:
+        raise CouldNotRun(
+            f"{text}: {error}", hint="name a directory of policy files, or a Git revision, as main or main:policies"
+        ) from error
+    if not sources and not may_be_empty:
+        raise NoPolicies(f"{revision}:{path}")
+    # A path that is a file gives a source of that name alone.
+    return parse([replace(one, file=f"{revision}:{_below(path, one.file)}") for one in sources], environment)
+
+
+def _below(path: str, name: str) -> str:
+    if path in ("", "."):
+        return name
+    return path if path.rpartition("/")[2] == name else f"{path}/{name}"
 
 
 def read_inventory(file: str) -> Inventory | None:

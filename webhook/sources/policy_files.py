@@ -25,10 +25,10 @@ from webhook.policy.parse import MAX_FILES, MAX_TOTAL_BYTES, Problem, Source, pa
 
 MAX_ENTRIES = 50_000  # files and directories looked at, whatever their names
 MAX_DEPTH = 16
-_SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml")
+ASTRAY = "the link leads out of the policies' directory; put the files themselves there"
+NOWHERE = "the link leads nowhere; mend or remove it"
 _ATTEMPTS = 3
-_ASTRAY = "the link leads out of the policies' directory; put the files themselves there"
-_NOWHERE = "the link leads nowhere; mend or remove it"
 _RACY_SECONDS = 2.0  # a file changed twice within the clock's grain looks unchanged; so look again for this long
 
 
@@ -111,11 +111,11 @@ def _walk(root: Path) -> Iterator[_Entry]:
             if child.name.startswith("."):
                 continue
             name = f"{prefix}{child.name}"
-            is_policy = child.name.endswith(_SUFFIXES)
+            is_policy = child.name.endswith(SUFFIXES)
             path = Path(os.path.realpath(child.path)) if child.is_symlink() else Path(child.path)
             if child.is_symlink() and not (path.is_relative_to(root) and path.exists()):
                 if is_policy or path.is_dir():
-                    yield _Entry(name, path, refused=_ASTRAY if path.exists() else _NOWHERE)
+                    yield _Entry(name, path, refused=ASTRAY if path.exists() else NOWHERE)
                 continue
             status = path.stat() if is_policy or child.is_symlink() else child.stat()
             if stat.S_ISDIR(status.st_mode):
