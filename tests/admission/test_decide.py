@@ -72,7 +72,12 @@ def test_the_whole_of_it_in_one_line() -> None:
     )
     assert decision.pod["spec"]["containers"][0]["args"] == ["--model", "/models"]
     assert decision.seconds_saved == pytest.approx(builders.IMAGE_BYTES / 70e6 + builders.MODEL_BYTES / 400e6)
-    assert decision.audit_annotations == {"enforced": "llm-serving", "operations": str(len(decision.patch))}
+    assert decision.audit_annotations == {
+        "enforced": "llm-serving",
+        "operations": str(len(decision.patch)),
+        "changes": "placement,hydration,volumes,env,redirect,awsConfig",
+        "seconds": str(int(decision.seconds_saved)),
+    }
 
 
 @pytest.mark.parametrize(

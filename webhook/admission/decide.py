@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from webhook.admission import laws
+from webhook.admission.changes import changes
 from webhook.admission.decision import Decision, Facts, PolicyVerdict, Result
 from webhook.admission.fold import Folded, Matched, fold
 from webhook.admission.scene import Scene
@@ -77,7 +78,7 @@ def _decide(request: AdmissionRequest, scene: Scene, judged: Sequence[_Judged]) 
         if folded is not None:
             accounts.update(zip((m.policy.name for m in folded[0]), folded[1].accounts, strict=True))
     verdicts = tuple(
-        _verdict(each, accounts[each.policy.name].reason if each.match.result == "matched" else "") for each in judged
+        _verdict(each, accounts[each.policy.name] if each.match.result == "matched" else None) for each in judged
     )
     warnings = [
         f"warmpod: policy {each.policy.name} was passed over: {each.match.reason}"
@@ -98,7 +99,14 @@ def _decide(request: AdmissionRequest, scene: Scene, judged: Sequence[_Judged]) 
         pod=now.pod,
         would_pod=then.pod if would is not None else now.pod,
         warnings=tuple(warnings),
-        audit_annotations=_audit_annotations(judged, now, then, violations),
+        audit_annotations=_audit_annotations(
+            judged,
+            scene.sent,
+            now,
+            then,
+            conflicts=sum(len(each.conflicts) for each in verdicts),
+            violations=violations,
+        ),
         seconds_saved=now.seconds,
         would_seconds_saved=then.seconds,
         violations=violations,
@@ -208,24 +216,43 @@ def _judge(request: AdmissionRequest, scene: Scene) -> list[_Judged]:
     return judged
 
 
-def _verdict(judged: _Judged, reason: str = "") -> PolicyVerdict:
+def _verdict(judged: _Judged, account: Account | None = None) -> PolicyVerdict:
     result: Result = judged.match.result
-    return PolicyVerdict(judged.policy.name, judged.mode, result, reason or judged.match.reason)
+    reason = judged.match.reason if account is None else account.reason
+    conflicts = () if account is None else tuple(account.conflicts)
+    return PolicyVerdict(judged.policy.name, judged.mode, result, reason, conflicts)
 
 
 def _audit_annotations(
-    judged: Sequence[_Judged], now: _Result, then: _Result, violations: tuple[str, ...]
+    judged: Sequence[_Judged],
+    sent: Object,
+    now: _Result,
+    then: _Result,
+    *,
+    conflicts: int,
+    violations: tuple[str, ...],
 ) -> dict[str, str]:
     """What the cluster's audit log keeps: names and counts, no values."""
     told = {
         "enforced": _named(judged, "matched", Mode.ENFORCE),
         "audited": _named(judged, "matched", Mode.AUDIT),
         "errored": _named(judged, "errored", None),
-        "operations": str(len(now.patch)) if now.patch else "",
-        "would-operations": str(len(then.patch)) if then.patch else "",
+        "conflicts": str(conflicts) if conflicts else "",
+        **_told("", now, sent),
+        **_told("would-", then, sent),
         "violations": "; ".join(violations)[:_MAX_TOLD],
     }
     return {key: value for key, value in told.items() if value}
+
+
+def _told(prefix: str, result: _Result, sent: Object) -> dict[str, str]:
+    if not result.patch:
+        return {}
+    return {
+        f"{prefix}operations": str(len(result.patch)),
+        f"{prefix}changes": ",".join(changes(sent, result.pod).parts),
+        f"{prefix}seconds": str(int(result.seconds)),
+    }
 
 
 def _named(judged: Iterable[_Judged], result: Result, mode: Mode | None) -> str:

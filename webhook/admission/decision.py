@@ -54,12 +54,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class PolicyVerdict:
-    """What one policy said: `mode` is the one in effect here, `reason` one line for people."""
+    """What one policy said: `mode` is the one in effect here, `reason` one line for people.
+
+    `conflicts` says what was left out because the pod, or a policy before this one, had its place.
+    """
 
     name: str
     mode: Mode
     result: Result
     reason: str
+    conflicts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from webhook.mutate import merge, placement, s3_client, volumes
 from webhook.mutate.account import Account, Part
 from webhook.mutate.draft import Draft
 from webhook.mutate.hydration import hydrate
-from webhook.mutate.load import Load, cache_root, cache_volume, directory_of, misplaced, recover
+from webhook.mutate.load import Load, cache_root, cache_volume, directory_of, misplaced, occupied, recover
 from webhook.mutate.placement import Choice
 from webhook.mutate.source import NoSource, resolve, shown
 from webhook.policy.model import Model, Placement, Policy, Tenancy
@@ -57,7 +57,7 @@ def fold(matched: Sequence[Matched], scene: Scene) -> Folded:
     why = hydrate(draft, loads, scene.site, scene.asked())
     for load in loads:
         if why:
-            load.account.leave(f"{load.model.name}: {why}")
+            load.account.yield_to(f"{load.model.name}: {why}")
         else:
             told = f"hydrates {load.model.name} from {load.source.canonical} to {load.model.mount_path}"
             load.account.do(Part.HYDRATION, told)
@@ -134,7 +134,11 @@ def _load(draft: Draft, each: Matched, model: Model, scene: Scene, account: Acco
         directory=directory_of(source.canonical, model.files.text),
         account=account,
     )
-    why = misplaced(load, draft, site)
+    taken = occupied(load, draft)
+    if taken:
+        account.yield_to(f"{model.name}: {taken}")
+        return None
+    why = misplaced(load, site)
     return without(why) if why else load
 
 
@@ -147,7 +151,7 @@ def _join(loads: list[Load], load: Load) -> None:
     for other in loads:
         why = _clash(other, load)
         if why:
-            load.account.leave(f"{load.model.name}: policy {other.policy} {why}")
+            load.account.yield_to(f"{load.model.name}: policy {other.policy} {why}")
             return
     loads.append(load)
 

@@ -19,10 +19,14 @@ class Part(IntEnum):
 
 @dataclass(slots=True)
 class Account:
-    """What was done and what was left out; and what the pod's author should hear."""
+    """What was done and what was left out; and what the pod's author should hear.
+
+    `conflicts` are those of `omitted` whose place somebody else had: the pod's author, or a policy before this one.
+    """
 
     done: list[tuple[Part, str]] = field(default_factory=list)
     omitted: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def do(self, part: Part, what: str) -> None:
@@ -32,6 +36,11 @@ class Account:
     def leave(self, what: str) -> None:
         """Note something left out, and why."""
         self.omitted.append(what)
+
+    def yield_to(self, what: str) -> None:
+        """Note something left out because somebody else has its place."""
+        self.omitted.append(what)
+        self.conflicts.append(what)
 
     @property
     def reason(self) -> str:

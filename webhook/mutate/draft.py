@@ -63,6 +63,13 @@ class Room:
             self._new_env += new
         return len(new)
 
+    def outdone(self, entries: list[Object]) -> list[str]:
+        """Those of the variables that it was given before with another value, by name."""
+        if not self._new_env:
+            return []
+        given = {entry["name"]: entry for entry in self._new_env}
+        return [entry["name"] for entry in entries if given.get(entry["name"], entry) != entry]
+
     def add_mount(self, mount: Object) -> None:
         """Add the mount, unless it mounts something at that path."""
         path = mount["mountPath"].rstrip("/")

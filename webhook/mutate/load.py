@@ -169,11 +169,21 @@ def cache_root(cache: NodeCache, volume: Object, namespace: str) -> str:
     return _CLUSTER if cache.tenancy is Tenancy.CLUSTER else f"{_NAMESPACES}{namespace}"
 
 
-def misplaced(load: Load, draft: Draft, site: Site) -> str:
-    """Why the pod as it stands has no place for this model; empty when it has."""
+def occupied(load: Load, draft: Draft) -> str:
+    """What of the pod's own has this model's place; empty when it is free."""
     for volume in load.volumes:
         if not draft.fits(volume):
             return f"the pod has another volume {volume['name']}"
+    path = load.model.mount_path.rstrip("/")
+    for room in draft.chosen(load.targets):
+        existing = room.mounts.get(path)
+        if existing is not None and not merge.covers(existing, load.mount):
+            return f"{room.name} mounts its own at {load.model.mount_path}"
+    return ""
+
+
+def misplaced(load: Load, site: Site) -> str:
+    """Why this model's source cannot be reached here; empty when it can."""
     if load.source.canonical.startswith("file:"):
         extra, given = load.source_volume, load.model.source_volume
         if extra is None or given is None:
@@ -182,11 +192,6 @@ def misplaced(load: Load, draft: Draft, site: Site) -> str:
             return f"PodSecurity level {site.level} of the namespace forbids volume {extra['name']}"
         if not load.source.canonical.startswith(f"file://{given.mount_path.rstrip('/')}/"):
             return f"{load.source.canonical} does not lie under {given.mount_path}"
-    path = load.model.mount_path.rstrip("/")
-    for room in draft.chosen(load.targets):
-        existing = room.mounts.get(path)
-        if existing is not None and not merge.covers(existing, load.mount):
-            return f"{room.name} mounts its own at {load.model.mount_path}"
     return ""
 
 

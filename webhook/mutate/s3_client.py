@@ -42,8 +42,12 @@ def environment(policy: Policy) -> list[Object]:
 
 
 def set_environment(draft: Draft, entries: list[Object], targets: Container[str], account: Account) -> None:
-    """Give the target containers the variables. What a container sets itself stays."""
-    added = [count for count in (room.add_env(entries) for room in draft.chosen(targets)) if count]
+    """Give the target containers the variables. What a container sets itself stays, and what it was given before."""
+    rooms = draft.chosen(targets)
+    lost = dict.fromkeys(name for room in rooms for name in room.outdone(entries))
+    if lost:
+        account.yield_to(f"env {', '.join(lost)}: a policy before this one sets another value")
+    added = [count for count in (room.add_env(entries) for room in rooms) if count]
     if added:
         told = f"sets {max(added)} env on {len(added)} container{'s' if len(added) > 1 else ''}"
         account.do(Part.CLIENT, told)
@@ -53,16 +57,16 @@ def set_config(draft: Draft, text: str, targets: Container[str], account: Accoun
     """Let the target containers find this AWS CLI configuration, unless they bring one of their own."""
     existing = draft.annotation(names.ANNOTATION_AWS_CONFIG)
     if existing is not None and existing != text:
-        account.leave(f"awsConfig: annotation {names.ANNOTATION_AWS_CONFIG} has other text")
+        account.yield_to(f"awsConfig: annotation {names.ANNOTATION_AWS_CONFIG} has other text")
         return
     if not draft.fits(_VOLUME):
-        account.leave(f"awsConfig: the pod has another volume {names.VOLUME_AWS_CONFIG}")
+        account.yield_to(f"awsConfig: the pod has another volume {names.VOLUME_AWS_CONFIG}")
         return
     free = []
     for room in draft.chosen(targets):
         own = _own(room)
         if own:
-            account.leave(f"awsConfig: {room.name} {own}")
+            account.yield_to(f"awsConfig: {room.name} {own}")
         elif own is not None:
             free.append(room)
     if not free:

@@ -30,13 +30,13 @@ def add(draft: Draft, rule: VolumeRule, targets: Container[str], level: Level, a
         elif not merge.covers(existing, mount):
             own.append(room.name)
     if own:
-        account.leave(f"volume {name}: {', '.join(own)} mounts its own at {rule.mount_path}")
+        account.yield_to(f"volume {name}: {', '.join(own)} mounts its own at {rule.mount_path}")
     if not free:
         return
     if not allows_volume(rule.volume, level):
         account.leave(f"volume {name}: PodSecurity level {level} of the namespace forbids it")
     elif not draft.fits(rule.volume):
-        account.leave(f"volume {name}: the pod has another of that name")
+        account.yield_to(f"volume {name}: the pod has another of that name")
     else:
         draft.add_volume(rule.volume)
         for room in free:

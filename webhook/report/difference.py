@@ -1,0 +1,168 @@
+"""One pod under two decisions: two versions of the policies, or what was recorded and what would be decided now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from webhook.admission.changes import Changes, changes
+from webhook.admission.decision import Decision, PolicyVerdict
+from webhook.kube import Object, names
+from webhook.policy.model import Mode
+
+_ANNOTATIONS = "/metadata/annotations"
+_SIGNATURE = f"{_ANNOTATIONS}/{names.ANNOTATION_DECISION.replace('/', '~1')}"
+
+Kind = Literal["denied", "admitted", "gained", "lost", "changed", "mode", "verdict"]
+
+KINDS: tuple[Kind, ...] = ("denied", "admitted", "lost", "changed", "gained", "mode", "verdict")
+"""Gravest first: denied now; no longer denied; no longer changed; changed in another way; changed for the first time;
+the same change but from Audit to Enforce or back; the same pod, and other words about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """Which pod it is. `source` says where it was found, for people: `FILE:LINE`, or the record."""
+
+    source: str
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A pod that two decisions see differently. `lines` say how, one sentence each, never with values of the pod."""
+
+    pod: Pod
+    sent: Object
+    before: Decision
+    after: Decision
+    kind: Kind
+    lines: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the second decision saves more, Audit counted as if enforced."""
+        return _seconds(self.after) - _seconds(self.before)
+
+
+@dataclass(slots=True)
+class Group:
+    """Differences of one kind in one namespace that are told in the same words, as those of a workload's pods are."""
+
+    first: Difference
+    count: int = 0
+    seconds: float = 0.0
+
+
+def difference(pod: Pod, sent: Object, before: Decision, after: Decision) -> Difference | None:
+    """How the second decision differs from the first; None where both do and say the same."""
+    kind = _kind(before, after)
+    lines = tuple(_lines(sent, before, after))
+    if kind is None and not lines:
+        return None
+    return Difference(pod, sent, before, after, kind or "verdict", lines)
+
+
+def grouped(differences: Iterable[Difference]) -> list[Group]:
+    """Differences that read the same, together: gravest kinds first, then the largest groups."""
+    groups: dict[tuple[str, str, tuple[str, ...]], Group] = {}
+    for each in differences:
+        group = groups.setdefault((each.kind, each.pod.namespace, each.lines), Group(each))
+        group.count += 1
+        group.seconds += each.seconds
+    return sorted(
+        groups.values(),
+        key=lambda group: (
+            KINDS.index(group.first.kind),
+            -group.count,
+            group.first.pod.namespace,
+            group.first.pod.name,
+        ),
+    )
+
+
+def _seconds(decision: Decision) -> float:
+    return decision.would_seconds_saved if decision.would_patch else decision.seconds_saved
+
+
+def _would(decision: Decision) -> list[Object]:
+    """The patch with Audit counted as if enforced."""
+    return decision.would_patch or decision.patch
+
+
+def _kind(before: Decision, after: Decision) -> Kind | None:
+    if before.allowed != after.allowed:
+        return "admitted" if after.allowed else "denied"
+    if _same(before.patch, after.patch) and _same(before.would_patch, after.would_patch):
+        return None
+    old, new = _unsigned(_would(before)), _unsigned(_would(after))
+    if _same(old, new):
+        return "mode" if bool(before.patch) != bool(after.patch) else None
+    if not old:
+        return "gained"
+    return "changed" if new else "lost"
+
+
+def _unsigned(operations: list[Object]) -> list[Object]:
+    """Without the annotation that names policies and inventory: the pod runs the same whoever changed it."""
+    return [unsigned for operation in operations if (unsigned := _without_signature(operation)) is not None]
+
+
+def _without_signature(operation: Object) -> Object | None:
+    path, value = operation.get("path"), operation.get("value")
+    if path == _SIGNATURE:
+        return None
+    if path == _ANNOTATIONS and isinstance(value, dict) and names.ANNOTATION_DECISION in value:
+        kept = {key: text for key, text in value.items() if key != names.ANNOTATION_DECISION}
+        return {**operation, "value": kept} if kept else None
+    return operation
+
+
+def _lines(sent: Object, before: Decision, after: Decision) -> Iterator[str]:
+    if before.allowed != after.allowed:
+        yield f"denied: {after.message}" if before.allowed else f"no longer denied: {before.message}"
+    yield from _verdicts(before.policies, after.policies)
+    old, new = changes(sent, before.would_pod), changes(sent, after.would_pod)
+    yield from _parts(old, new)
+    if not _same(_unsigned(_would(before)), _unsigned(_would(after))) and old == new:
+        yield "the same parts with other values"
+    saved = _seconds(after) - _seconds(before)
+    if abs(saved) >= 1:
+        yield f"saves {abs(saved):.0f} s {'more' if saved > 0 else 'less'}"
+    for violation in sorted(set(after.violations) - set(before.violations)):
+        yield f"breaks a law: {violation}"
+
+
+def _verdicts(before: Iterable[PolicyVerdict], after: Iterable[PolicyVerdict]) -> Iterator[str]:
+    old, new = ({verdict.name: verdict for verdict in verdicts} for verdicts in (before, after))
+    for name in sorted(old.keys() | new.keys()):
+        was, now = old.get(name), new.get(name)
+        if _standing(was) != _standing(now):
+            reason = f": {now.reason}" if now is not None and now.result != "matched" else ""
+            yield f"policy {name}: {_standing(was)} -> {_standing(now)}{reason}"
+        elif was is not None and now is not None and len(was.conflicts) != len(now.conflicts):
+            yield f"policy {name}: {len(was.conflicts)} -> {len(now.conflicts)} conflicts"
+
+
+def _standing(verdict: PolicyVerdict | None) -> str:
+    if verdict is None:
+        return "absent"
+    if verdict.mode is Mode.OFF:
+        return "off"
+    return f"{verdict.result} ({verdict.mode})" if verdict.result == "matched" else verdict.result
+
+
+def _parts(before: Changes, after: Changes) -> Iterator[str]:
+    if before.text != after.text:
+        yield f"{before.text or 'unchanged'} -> {after.text or 'unchanged'}"
+    elif before != after:
+        yield "the same for other containers, or other names"
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal as JSON: `true` is not 1."""
+    return one is other or json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
