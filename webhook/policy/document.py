@@ -33,20 +33,22 @@ from webhook.policy.text import (
 )
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A mapping of known fields, in camelCase, whose values are of their types and not merely like them."""
+
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, alias_generator=to_camel, use_attribute_docstrings=True
     )
 
 
-class Metadata(_Strict):
+class Metadata(Strict):
     """What names a document."""
 
     name: Name
     """Unique among documents of the kind: 1-63 lower-case letters, digits and '-'."""
 
 
-class Match(_Strict):
+class Match(Strict):
     """Which pods a policy is for. All that is given must hold."""
 
     namespace_selector: Selector | None = None
@@ -58,7 +60,7 @@ class Match(_Strict):
     Default: the installation's (every known accelerator)."""
 
 
-class MatchCondition(_Strict):
+class MatchCondition(Strict):
     """A CEL expression that must be true for the policy to apply."""
 
     name: Name
@@ -67,7 +69,7 @@ class MatchCondition(_Strict):
     """CEL that gives a bool. Any false skips the policy; else any error is judged by `failurePolicy`."""
 
 
-class VariableDocument(_Strict):
+class VariableDocument(Strict):
     """A named CEL value, evaluated at most once per pod and only when something reads it."""
 
     name: Identifier
@@ -76,14 +78,14 @@ class VariableDocument(_Strict):
     """CEL of any type. It may read the variables above it."""
 
 
-class Images(_Strict):
+class Images(Strict):
     """What to do about the pod's container images."""
 
     placement: Literal["Off", "Prefer", "Require"]
     """Off: nothing. Prefer: weigh nodes that hold the images. Require: only such nodes (needs `acknowledge`)."""
 
 
-class ModelSource(_Strict):
+class ModelSource(Strict):
     """Where the model's source (`s3://bucket/prefix/` or `file:///path/`) is read. Exactly one field."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
@@ -108,7 +110,7 @@ class ModelSource(_Strict):
         return value
 
 
-class SourceVolumeDocument(_Strict):
+class SourceVolumeDocument(Strict):
     """The volume that holds `file://` sources."""
 
     volume: Annotated[dict[str, Any], beside(reach.named_volume)]
@@ -117,7 +119,7 @@ class SourceVolumeDocument(_Strict):
     """Where it is mounted; the paths of `file://` sources begin with it."""
 
 
-class FilesDocument(_Strict):
+class FilesDocument(Strict):
     """Which of the source's files are wanted. A glob matches a path below the source, or its last name."""
 
     include: Annotated[list[Glob], distinct("glob")] = Field(default=[], max_length=32)
@@ -134,7 +136,7 @@ class FilesDocument(_Strict):
         return value
 
 
-class ModelDocument(_Strict):
+class ModelDocument(Strict):
     """One model that the pod finds on its node, or that the init container brings there."""
 
     name: Name
@@ -171,7 +173,7 @@ class ModelDocument(_Strict):
         return value
 
 
-class VolumeDocument(_Strict):
+class VolumeDocument(Strict):
     """A volume to add and mount. One of the same name or mount path that the pod already has stays as it is."""
 
     volume: Annotated[dict[str, Any], beside(reach.named_volume)]
@@ -184,7 +186,7 @@ class VolumeDocument(_Strict):
     """Containers that get the mount. Default: those that request the accelerator."""
 
 
-class EnvVar(_Strict):
+class EnvVar(Strict):
     """One environment variable for the containers that request the accelerator. What the pod sets itself stays."""
 
     name: EnvName
@@ -193,7 +195,7 @@ class EnvVar(_Strict):
     """The value, always a string: quote numbers and booleans."""
 
 
-class PolicySpec(_Strict):
+class PolicySpec(Strict):
     """What a WarmPolicy does, and to which pods."""
 
     mode: Literal["Off", "Audit", "Enforce"] = "Audit"
@@ -226,7 +228,7 @@ class PolicySpec(_Strict):
         return value
 
 
-class WarmPolicyDocument(_Strict):
+class WarmPolicyDocument(Strict):
     """A rule that makes GPU pods start warm."""
 
     api_version: Literal["warmpod.dev/v1alpha1"]
@@ -239,7 +241,7 @@ class WarmPolicyDocument(_Strict):
     """What the policy does, and to which pods."""
 
 
-class NodeCacheSpec(_Strict):
+class NodeCacheSpec(Strict):
     """Where a cache lies and how much of it may be filled."""
 
     volume: Annotated[dict[str, Any], beside(reach.cache_volume)]
@@ -259,7 +261,7 @@ class NodeCacheSpec(_Strict):
     """How long a pod that was given a model keeps it from eviction while it has none of its files open."""
 
 
-class NodeCacheDocument(_Strict):
+class NodeCacheDocument(Strict):
     """A place on nodes where models lie."""
 
     api_version: Literal["warmpod.dev/v1alpha1"]
@@ -272,7 +274,7 @@ class NodeCacheDocument(_Strict):
     """Where the cache lies."""
 
 
-class ClientProfileSpec(_Strict):
+class ClientProfileSpec(Strict):
     """S3 client settings."""
 
     env: dict[EnvName, EnvValue] = {}
@@ -281,7 +283,7 @@ class ClientProfileSpec(_Strict):
     """What goes to the AWS CLI's configuration file, which no other client reads: scalars, or mappings of them."""
 
 
-class ClientProfileDocument(_Strict):
+class ClientProfileDocument(Strict):
     """Settings for S3 clients, by name."""
 
     api_version: Literal["warmpod.dev/v1alpha1"]

@@ -17,7 +17,16 @@ from typing import NamedTuple
 
 from webhook.policy.legibility import MAX_FILE_BYTES
 from webhook.policy.parse import MAX_FILES, MAX_TOTAL_BYTES, Source
-from webhook.sources.policy_files import ASTRAY, MAX_DEPTH, MAX_ENTRIES, NOWHERE, SUFFIXES, UnreadablePolicies
+from webhook.sources.policy_files import (
+    ASTRAY,
+    MAX_DEPTH,
+    MAX_ENTRIES,
+    NOWHERE,
+    SUFFIXES,
+    TEST_DIRECTORIES,
+    TEST_SUFFIXES,
+    UnreadablePolicies,
+)
 
 _LONGEST_REVISION = 1024
 _MOST_LINKS = 16
@@ -137,7 +146,9 @@ def _tree(repository: Path, identity: str) -> dict[str, _Entry]:
 def _is_read(name: str) -> bool:
     """Whether a file of this path is looked at: nothing hidden, no tests of policies, not too deep."""
     parts = name.split("/")
-    return len(parts) <= MAX_DEPTH + 1 and "cases" not in parts[:-1] and not any(part.startswith(".") for part in parts)
+    if len(parts) > MAX_DEPTH + 1 or name.endswith(TEST_SUFFIXES) or not TEST_DIRECTORIES.isdisjoint(parts[:-1]):
+        return False
+    return not any(part.startswith(".") for part in parts)
 
 
 def _policies(repository: Path, tree: Mapping[str, _Entry]) -> Iterator[tuple[str, _Entry | str]]:

@@ -1,8 +1,9 @@
 """A directory of policy files, read whole and followed: a checkout, a git-sync link or a mounted ConfigMap.
 
-*Which files.* `*.yaml` and `*.yml`, at any depth, but nothing in `cases/` (tests of policies) nor under a name that
-begins with a dot (`.git`, and the `..2026_...` directories of ConfigMaps, which are reached through the links beside
-them). Links are followed as long as they stay inside the directory; what leads out of it is refused, with a problem.
+*Which files.* `*.yaml` and `*.yml`, at any depth, but no tests of policies (`*.test.yaml`, and what lies in `cases/` or
+`tests/`) and nothing under a name that begins with a dot (`.git`, and the `..2026_...` directories of ConfigMaps, which
+are reached through the links beside them). Links are followed as long as they stay inside the directory; what leads out
+of it is refused, with a problem.
 
 *Which set is in force.* The first load takes what is good and reports the rest. After that a change counts only when
 all of it is good: a file that cannot be read, or any problem of error severity, leaves the last set in force as a
@@ -26,6 +27,8 @@ from webhook.policy.parse import MAX_FILES, MAX_TOTAL_BYTES, Problem, Source, pa
 MAX_ENTRIES = 50_000  # files and directories looked at, whatever their names
 MAX_DEPTH = 16
 SUFFIXES = (".yaml", ".yml")
+TEST_SUFFIXES = (".test.yaml", ".test.yml")
+TEST_DIRECTORIES = frozenset({"cases", "tests"})
 ASTRAY = "the link leads out of the policies' directory; put the files themselves there"
 NOWHERE = "the link leads nowhere; mend or remove it"
 _ATTEMPTS = 3
@@ -111,7 +114,7 @@ def _walk(root: Path) -> Iterator[_Entry]:
             if child.name.startswith("."):
                 continue
             name = f"{prefix}{child.name}"
-            is_policy = child.name.endswith(SUFFIXES)
+            is_policy = child.name.endswith(SUFFIXES) and not child.name.endswith(TEST_SUFFIXES)
             path = Path(os.path.realpath(child.path)) if child.is_symlink() else Path(child.path)
             if child.is_symlink() and not (path.is_relative_to(root) and path.exists()):
                 if is_policy or path.is_dir():
@@ -119,7 +122,7 @@ def _walk(root: Path) -> Iterator[_Entry]:
                 continue
             status = path.stat() if is_policy or child.is_symlink() else child.stat()
             if stat.S_ISDIR(status.st_mode):
-                if child.name != "cases" and path not in seen and depth < MAX_DEPTH:
+                if child.name not in TEST_DIRECTORIES and path not in seen and depth < MAX_DEPTH:
                     seen.add(path)
                     pending.append((f"{name}/", path, depth + 1))
             elif is_policy:
