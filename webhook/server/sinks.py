@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from webhook.daemon.logs import LOGGER
+from webhook.report.reason import unquoted
 from webhook.server.metrics import Metrics
 from webhook.server.record import Outcome, Record, Sink
 
 _LONGEST = 512
-_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 _TOLD = frozenset({Outcome.PATCHED, Outcome.AUDIT, Outcome.DENIED})
 
 
@@ -64,11 +63,6 @@ class Sinks:
                 sink(record)
             except Exception:  # noqa: BLE001  whatever a sink does, the review is answered
                 self._metrics.sink_failures += 1
-
-
-def unquoted(text: str) -> str:
-    """The text without what stands in quotes: names and values of others, wherever a message of ours has them."""
-    return _QUOTED.sub('"..."', text)
 
 
 def _cut(text: str) -> str:

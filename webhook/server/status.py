@@ -17,11 +17,11 @@ import msgspec
 from webhook.daemon.health import Check, is_ready
 from webhook.policy.model import Mode
 from webhook.policy.problem import CODES, Problem
+from webhook.report.reason import unquoted
 from webhook.server.bearer_tokens import BearerTokens
 from webhook.server.client_authorities import ClientAuthorities
 from webhook.server.metrics import Gauges, Metrics
 from webhook.server.reload import World
-from webhook.server.sinks import unquoted
 
 PROBE_PREFIX = "warmpod-probe "
 """Begins the warning that answers a probe; compact JSON follows."""
