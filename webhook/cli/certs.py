@@ -11,7 +11,7 @@ import click
 
 from webhook.cli.certs_cluster import rotate, status
 from webhook.cli.errors import CouldNotRun, say
-from webhook.cli.options import option
+from webhook.cli.options import argument, option
 
 if TYPE_CHECKING:
     from certs.issue import Pair
@@ -30,7 +30,7 @@ command.add_command(rotate)
 
 
 @command.command()
-@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @option(
     "--name",
     "names",

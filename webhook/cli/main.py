@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from webhook import __version__
 from webhook.cli.errors import CouldNotRun, ExitCode, colour_wanted
@@ -27,7 +28,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "webhook": ("webhook.cli.webhook:command", "Serve the mutating admission webhook over TLS."),
     "controller": ("webhook.cli.controller:command", "Follow the cluster, write the inventory, label nodes."),
     "hydrate": ("webhook.cli.hydrate:command", "Bring a model onto this node's disk (the init container)."),
-    "certs": ("webhook.cli.certs:command", "Issue a serving certificate and its authority."),
+    "certs": ("webhook.cli.certs:command", "Certificates: how they stand, rotate them, issue some."),
+    "completion": ("webhook.cli.completion:command", "Print the script by which a shell completes commands."),
 }
 
 EPILOG = """\b
@@ -55,11 +57,17 @@ class Commands(click.Group):
             raise TypeError(f"{module}:{attribute} is not a command")
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Complete a command's name from the table, importing none of them; options as any command does."""
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or name the ones that look like it."""
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        if args and not ctx.resilient_parsing and not args[0].startswith("-") and args[0] not in COMMANDS:
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             raise CouldNotRun(
                 f"there is no command {args[0]!r}",

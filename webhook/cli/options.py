@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from webhook import __version__
 
@@ -36,7 +37,32 @@ def option(*declarations: str, twin: str | None = None, **attributes: Any) -> Ca
     flag = next(part for part in declarations if part.startswith("--"))
     name = re.split(r"[ /]", flag)[0].removeprefix("--").replace("-", "_").upper()
     attributes.setdefault("show_default", attributes.get("default") not in (None, "", (), False))
+    _complete_paths(attributes)
     return click.option(*declarations, envvar=twin or f"WARMPOD_{name}", show_envvar=True, **attributes)
+
+
+def argument(*declarations: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
+    """`click.argument`, whose paths a shell completes."""
+    _complete_paths(attributes)
+    return click.argument(*declarations, **attributes)
+
+
+def _complete_paths(attributes: dict[str, Any]) -> None:
+    """Let shells complete what is called DIR, FILE or PATH, whether or not click is told that it is a path."""
+    wanted = _PATHS.get(str(attributes.get("metavar", "")).rstrip("."))
+    if wanted is not None:
+        attributes.setdefault("shell_complete", wanted)
+
+
+def _paths(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]:
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        del ctx, param
+        return [CompletionItem(incomplete, type=kind)]
+
+    return complete
+
+
+_PATHS = {"DIR": _paths("dir"), "FILE": _paths("file"), "PATH": _paths("file")}
 
 
 def facts_options(function: Decorated) -> Decorated:

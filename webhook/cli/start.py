@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -13,7 +14,9 @@ def main() -> None:
         sys.exit(hydrate(sys.argv[2:]))
     from webhook.cli.main import main as frame
 
-    frame(prog_name="warmpod")
+    # kubectl runs a program called kubectl-warmpod for `kubectl warmpod`.
+    is_plugin = os.path.basename(sys.argv[0]).startswith("kubectl-")  # noqa: PTH119  pathlib costs the hydrator's start
+    frame(prog_name="kubectl warmpod" if is_plugin else "warmpod")
 
 
 if __name__ == "__main__":
