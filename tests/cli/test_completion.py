@@ -93,12 +93,15 @@ def test_other_shells_get_their_script(path: Mapping[str, str], shell: str) -> N
         (["preview", "--policies", ""], ":16\n"),
         (["preview", "-f", ""], ":0\n"),
         (["completion", "z"], "zsh\n:4\n"),
-        (["no-such-command", ""], ":4\n"),
     ],
-    ids=["command", "directory", "file", "choice", "nonsense"],
+    ids=["command", "directory", "file", "choice"],
 )
 def test_kubectl(path: Mapping[str, str], words: list[str], answer: str) -> None:
     assert run(path, "kubectl_complete-warmpod", *words) == answer
+
+
+def test_kubectl_is_answered_after_nonsense(path: Mapping[str, str]) -> None:
+    assert run(path, "kubectl_complete-warmpod", "no-such-command", "--x=", "").endswith(":4\n")
 
 
 def test_the_plugin_calls_itself_as_people_call_it(path: Mapping[str, str]) -> None:
