@@ -2,11 +2,14 @@
 
 Every list and map is sometimes absent, null or empty; users have entries that bear our names; required terms are
 sometimes empty. `sound_pods` are such that an API server would take them, except where a law must hold for more.
+
+A strategy is made once and drawn from often: making one costs hypothesis more than drawing from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -109,13 +112,17 @@ def subset(entries: tuple[Any, ...], most: int = 4) -> st.SearchStrategy[list[An
     return st.lists(st.sampled_from(entries), max_size=most, unique_by=str)
 
 
+_AMOUNTS = {"cpu": ("500m", "4"), "memory": ("1Gi", "64Gi", "512Mi"), "ephemeral-storage": ("10Gi",)}
+_SOME_AMOUNTS = st.sets(st.sampled_from(sorted(_AMOUNTS)))
+
+
+@cache
 @st.composite
 def resources(draw: st.DrawFn, gpus: bool) -> Object:
     """Requests and limits of any QoS class."""
-    amounts = {"cpu": ["500m", "4"], "memory": ["1Gi", "64Gi", "512Mi"], "ephemeral-storage": ["10Gi"]}
-    chosen = draw(st.sets(st.sampled_from(sorted(amounts))))
-    limits = {name: draw(st.sampled_from(amounts[name])) for name in sorted(chosen)}
-    requests = limits if draw(st.booleans()) else {name: amounts[name][0] for name in sorted(chosen)}
+    chosen = draw(_SOME_AMOUNTS)
+    limits = {name: draw(st.sampled_from(_AMOUNTS[name])) for name in sorted(chosen)}
+    requests = limits if draw(st.booleans()) else {name: _AMOUNTS[name][0] for name in sorted(chosen)}
     if draw(st.booleans()):
         requests = {}
     found: Object = {"limits": dict(limits), "requests": dict(requests)}
@@ -124,20 +131,29 @@ def resources(draw: st.DrawFn, gpus: bool) -> Object:
     return found
 
 
+_IMAGES = st.sampled_from([builders.IMAGE, "busybox", "Not A Reference", builders.HYDRATOR])
+_SOME_ENV = optional(subset(_ENV, 6))
+_SOME_ARGS = optional(st.lists(st.sampled_from(_ARGS), max_size=3))
+_SOME_COMMAND = optional(st.lists(st.sampled_from(_ARGS), max_size=2))
+_SOME_MOUNTS = optional(subset(_MOUNTS, 2))
+_FUTURE_OBJECT = optional(st.builds(lambda: {"a": [1, True, None]}))
+
+
+@cache
 @st.composite
 def containers(draw: st.DrawFn, name: str, *, restricted: bool, gpus: bool | None = None) -> Object:
     """A container of this name."""
     wants = draw(st.booleans()) if gpus is None else gpus
     fields: Object = {
         "name": name,
-        "image": draw(st.sampled_from([builders.IMAGE, "busybox", "Not A Reference", builders.HYDRATOR])),
+        "image": draw(_IMAGES),
         "resources": draw(resources(wants)),
-        "env": draw(optional(subset(_ENV, 6))),
-        "args": draw(optional(st.lists(st.sampled_from(_ARGS), max_size=3))),
-        "command": draw(optional(st.lists(st.sampled_from(_ARGS), max_size=2))),
-        "volumeMounts": draw(optional(subset(_MOUNTS, 2))),
+        "env": draw(_SOME_ENV),
+        "args": draw(_SOME_ARGS),
+        "command": draw(_SOME_COMMAND),
+        "volumeMounts": draw(_SOME_MOUNTS),
         "securityContext": dict(RESTRICTED) if restricted else _ABSENT,
-        "futureField": draw(optional(st.just({"a": [1, True, None]}))),
+        "futureField": draw(_FUTURE_OBJECT),
     }
     return without_absent(fields)
 
@@ -174,35 +190,34 @@ def _init_containers(restricted: bool) -> st.SearchStrategy[list[Object]]:
     return st.builds(lambda some, more: [*some, *more], subset(known, 3), foreign)
 
 
+_REQUIREMENT = st.sampled_from(_REQUIREMENTS)
+_TERM = st.one_of(
+    st.builds(dict),
+    st.builds(lambda some: {"matchExpressions": some}, st.lists(_REQUIREMENT, max_size=2)),
+    st.builds(lambda: {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["gpu-1"]}]}),
+)
+_REQUIRED = optional(st.builds(lambda terms: {"nodeSelectorTerms": terms}, st.lists(_TERM, max_size=3)))
+_PREFERRED = optional(
+    st.lists(st.builds(lambda one: {"weight": 7, "preference": {"matchExpressions": [one]}}, _REQUIREMENT), max_size=3)
+)
+_TWICE_IN_THREE = st.sampled_from([True, True, False])
+
+
 @st.composite
 def affinities(draw: st.DrawFn) -> Object:
     """Node affinity with required terms, also empty ones, and preferred terms, also ours."""
-    requirement = st.sampled_from(_REQUIREMENTS)
-    term = st.one_of(
-        st.just({}),
-        st.builds(lambda some: {"matchExpressions": some}, st.lists(requirement, max_size=2)),
-        st.just({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["gpu-1"]}]}),
-    )
-    required = st.builds(lambda terms: {"nodeSelectorTerms": terms}, st.lists(term, max_size=3))
-    preferred = st.lists(
-        st.builds(lambda one: {"weight": 7, "preference": {"matchExpressions": [one]}}, requirement), max_size=3
-    )
     node = without_absent(
         {
-            "requiredDuringSchedulingIgnoredDuringExecution": draw(optional(required)),
-            "preferredDuringSchedulingIgnoredDuringExecution": draw(optional(preferred)),
+            "requiredDuringSchedulingIgnoredDuringExecution": draw(_REQUIRED),
+            "preferredDuringSchedulingIgnoredDuringExecution": draw(_PREFERRED),
         }
     )
-    return without_absent({"nodeAffinity": draw(st.sampled_from([node, node, None])), "podAntiAffinity": {"x": []}})
+    return {"nodeAffinity": node if draw(_TWICE_IN_THREE) else None, "podAntiAffinity": {"x": []}}
 
 
-@st.composite
-def sound_pods(draw: st.DrawFn, *, restricted: bool | None = None) -> Object:
-    """A pod that an API server could send. `restricted`: one that passes the PodSecurity level of that name."""
-    clean = draw(st.booleans()) if restricted is None else restricted
-    found = [draw(containers("vllm", restricted=clean, gpus=True))]
-    found += [draw(containers(name, restricted=clean)) for name in draw(subset(("app", "logs"), 2))]
-    annotations = st.fixed_dictionaries(
+_OTHER_CONTAINERS = subset(("app", "logs"), 2)
+_ANNOTATIONS = optional(
+    st.fixed_dictionaries(
         {},
         optional={
             names.ANNOTATION_MODEL: st.sampled_from(SOURCES),
@@ -212,8 +227,26 @@ def sound_pods(draw: st.DrawFn, *, restricted: bool | None = None) -> Object:
             names.ANNOTATION_SKIP: st.sampled_from(["false", "yes"]),
         },
     )
+)
+_LABELS = optional(st.builds(lambda: {"app": "vllm"}))
+_SOME_VOLUMES = optional(subset(_VOLUMES, 4))
+_INIT_CONTAINERS = {restricted: optional(_init_containers(restricted)) for restricted in (False, True)}
+_AFFINITY = optional(affinities())
+_NODE_NAME = st.sampled_from([_ABSENT] * 9 + ["gpu-1"])
+_NODE_SELECTOR = optional(st.builds(lambda: {"zone": "a"}))
+_SOME_TOLERATIONS = optional(subset(_TOLERATIONS))
+_FUTURE_LIST = optional(st.builds(lambda: [{"name": "kept"}]))
+
+
+@cache
+@st.composite
+def sound_pods(draw: st.DrawFn, *, restricted: bool | None = None) -> Object:
+    """A pod that an API server could send. `restricted`: one that passes the PodSecurity level of that name."""
+    clean = draw(st.booleans()) if restricted is None else restricted
+    found = [draw(containers("vllm", restricted=clean, gpus=True))]
+    found += [draw(containers(name, restricted=clean)) for name in draw(_OTHER_CONTAINERS)]
     # A volume that containers mount is there, one or another.
-    volumes = draw(optional(subset(_VOLUMES, 4)))
+    volumes = draw(_SOME_VOLUMES)
     mounted = {m["name"] for c in found for m in c.get("volumeMounts") or ()}
     missing = mounted - {volume["name"] for volume in (volumes if isinstance(volumes, list) else ())}
     if missing:
@@ -222,27 +255,28 @@ def sound_pods(draw: st.DrawFn, *, restricted: bool | None = None) -> Object:
     metadata = without_absent(
         {
             "generateName": "llm-",
-            "annotations": draw(optional(annotations)),
-            "labels": draw(optional(st.just({"app": "vllm"}))),
+            "annotations": draw(_ANNOTATIONS),
+            "labels": draw(_LABELS),
             "managedFields": [{"manager": "x"}],
         }
     )
     spec = without_absent(
         {
             "containers": found,
-            "initContainers": draw(optional(_init_containers(clean))),
+            "initContainers": draw(_INIT_CONTAINERS[clean]),
             "volumes": volumes,
-            "affinity": draw(optional(affinities())),
-            "nodeName": draw(st.sampled_from([_ABSENT] * 9 + ["gpu-1"])),
-            "nodeSelector": draw(optional(st.just({"zone": "a"}))),
-            "tolerations": draw(optional(subset(_TOLERATIONS))),
+            "affinity": draw(_AFFINITY),
+            "nodeName": draw(_NODE_NAME),
+            "nodeSelector": draw(_NODE_SELECTOR),
+            "tolerations": draw(_SOME_TOLERATIONS),
             "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}} if clean else {},
-            "futureField": draw(optional(st.just([{"name": "kept"}]))),
+            "futureField": draw(_FUTURE_LIST),
         }
     )
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {}}
 
 
+@cache
 def json_values() -> st.SearchStrategy[Any]:
     """Any JSON at all."""
     return st.recursive(
@@ -252,29 +286,25 @@ def json_values() -> st.SearchStrategy[Any]:
     )
 
 
+@cache
 @st.composite
 def broken_pods(draw: st.DrawFn) -> Object:
     """A sound pod in which a few places hold something else entirely."""
     pod: Object = draw(sound_pods())
     for _ in range(draw(st.integers(1, 3))):
-        pod = draw(_broken(pod))
+        pod = _broken(draw, pod)
     return pod
 
 
-def _broken(value: Any) -> st.SearchStrategy[Any]:
-    if isinstance(value, dict) and value:
-        return st.sampled_from(sorted(value)).flatmap(
-            lambda key: _broken_or(value[key]).map(lambda inner: {**value, key: inner})
-        )
-    if isinstance(value, list) and value:
-        return st.integers(0, len(value) - 1).flatmap(
-            lambda at: _broken_or(value[at]).map(lambda inner: [*value[:at], inner, *value[at + 1 :]])
-        )
-    return json_values()
-
-
-def _broken_or(value: Any) -> st.SearchStrategy[Any]:
-    return st.one_of(json_values(), st.deferred(lambda: _broken(value)), st.deferred(lambda: _broken(value)))
+def _broken(draw: st.DrawFn, value: Any) -> Any:
+    """A copy of which one place, more often a deep one, is drawn anew."""
+    if not isinstance(value, dict | list) or not value:
+        return draw(json_values())
+    places: list[Any] = sorted(value) if isinstance(value, dict) else list(range(len(value)))
+    place = places[draw(st.integers(0, len(places) - 1))]
+    copy = value.copy()
+    copy[place] = _broken(draw, value[place]) if draw(_TWICE_IN_THREE) else draw(json_values())
+    return copy
 
 
 def istio(pod: Object) -> Object:
