@@ -7,7 +7,7 @@ A text that is no expression is an InvalidExpression, an expression without an a
 third. `cel-expr-python` is the default; `cel-python` serves where the first has no wheel.
 """
 
-from webhook.cel.engines import ENGINES, environment, structure
+from webhook.cel.engines import ENGINES, anatomy, environment, structure
 from webhook.cel.expression import (
     LIMITS,
     VARIABLES,
@@ -22,6 +22,7 @@ from webhook.cel.expression import (
     Reads,
 )
 from webhook.cel.reads import cut, together
+from webhook.cel.structures import Fact, Scalar, Structure, Use
 
 __all__ = [
     "ENGINES",
@@ -31,11 +32,16 @@ __all__ = [
     "Bindings",
     "Environment",
     "Expression",
+    "Fact",
     "FailedEvaluation",
     "InvalidExpression",
     "InventoryView",
     "Limits",
     "Reads",
+    "Scalar",
+    "Structure",
+    "Use",
+    "anatomy",
     "cut",
     "environment",
     "structure",

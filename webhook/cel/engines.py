@@ -1,6 +1,6 @@
 """Which engines there are, and which one serves."""
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from webhook.cel.expression import Environment
 
 if TYPE_CHECKING:
-    from webhook.cel.outline import Structure
+    from webhook.cel.structures import Structure
 
 ENGINES: Final = {
     "cel-expr-python": ("cel_expr_python", "webhook.cel.native", "NativeEnvironment"),
@@ -36,3 +36,19 @@ def structure(source: str) -> "Structure":
     from webhook.cel.outline import structure as read  # noqa: PLC0415 - see above
 
     return read(source)
+
+
+@lru_cache(maxsize=4096)
+def anatomy(source: str) -> "Structure":
+    """Return the structure of a sound expression as the engine that serves reads it. InvalidExpression if none does.
+
+    The C++ engine's tree takes a tenth of the time, and tells more; without that engine it is `structure`.
+    """
+    if find_spec(ENGINES["cel-expr-python"][0]) is None:
+        return structure(source)
+    from webhook.cel.native import NativeEnvironment  # noqa: PLC0415 - only where there is one
+    from webhook.cel.native_structure import read  # noqa: PLC0415 - only where there is one
+
+    engine = environment("cel-expr-python")
+    assert isinstance(engine, NativeEnvironment)
+    return read(source, engine.checked(source).serialize())

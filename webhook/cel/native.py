@@ -59,11 +59,7 @@ class NativeEnvironment:
 
     def compile(self, source: str) -> NativeExpression:
         """Return the compiled expression. InvalidExpression with line and column."""
-        text.check(source)
-        try:
-            checked = self._native.compile(source)
-        except RuntimeError as error:
-            raise invalid(source, str(error)) from None
+        checked = self.checked(source)
         data = checked.serialize()
         facts = study(source, tree.decode(data))
         kind = checked.return_type().name()
@@ -85,6 +81,14 @@ class NativeEnvironment:
             is_bool=is_bool,
             asking=program(ask=True),
         )
+
+    def checked(self, source: str) -> cel.Expression:
+        """Return the expression as the engine's type checker leaves it. InvalidExpression with line and column."""
+        text.check(source)
+        try:
+            return self._native.compile(source)
+        except RuntimeError as error:
+            raise invalid(source, str(error)) from None
 
     def _require_pattern(self, pattern: Pattern) -> None:
         """InvalidExpression if a literal regular expression is none: better here than at every review."""

@@ -1,65 +1,22 @@
-"""What the text of an expression tells by its structure: for `lint`, and for the engine that has no budget.
+"""The structure of an expression by cel-python's tree: for the engine that has no budget, and where there is no other.
 
-From cel-python's tree, so what that grammar lacks (`.?`, `[?`) is an InvalidExpression here.
+What its grammar lacks (`.?`, `[?`) is an InvalidExpression here.
 """
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import lark
 
 from webhook.cel.expression import VARIABLES, InvalidExpression
 from webhook.cel.grammar import parse
+from webhook.cel.structures import Structure, Use
 
 MACROS: Final = frozenset(("all", "exists", "exists_one", "map", "filter"))
 _NO_WRAPPING: Final = frozenset(("list_lit", "map_lit", "exprlist", "mapinits", "fieldinits", "member_object"))
 _FEW: Final = 16  # elements of a literal list that may be gone over within a loop
 _Tree = lark.Tree[lark.Token]
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A name or a path used at a place. A path: `object.spec.containers[].image`, `object.metadata.labels['a/b']`."""
-
-    text: str
-    line: int
-    column: int
-
-
-@dataclass(frozen=True, slots=True)
-class Structure:
-    """The structure of one expression.
-
-    `paths` are the fields it reads of the variables, where elements of a list gone over by a macro are `[]`.
-    `tested` are the paths it asks about first, with `has(path)` or `'key' in path`, so that they may be absent.
-    `depth` is how deep its loops are nested. `unbounded` is the first loop within a loop over a list that is not part
-    of what the outer one goes over, so that the turns multiply; `grown` the first loop over lists added up.
-    """
-
-    paths: tuple[Use, ...]
-    tested: frozenset[str]
-    depth: int
-    unbounded: Use | None
-    grown: Use | None
-    names: tuple[Use, ...]
-    functions: tuple[Use, ...]
-    macros: tuple[Use, ...]
-
-    def guarded(self, path: str) -> bool:
-        """Whether the expression asks whether the path, or something it is part of, is there."""
-        return any(path == each or path.startswith((f"{each}.", f"{each}[")) for each in self.tested)
-
-    @property
-    def references(self) -> frozenset[str]:
-        """Names x of the `variables.x` it reads."""
-        return frozenset(
-            part
-            for use in self.paths
-            if use.text.startswith(("variables.", "variables['"))
-            for part in [_first_field(use.text)]
-        )
 
 
 def structure(source: str) -> Structure:
@@ -81,13 +38,6 @@ def structure_of(tree: _Tree) -> Structure:
         functions=tuple(walk.functions),
         macros=tuple(walk.macros),
     )
-
-
-def _first_field(path: str) -> str:
-    rest = path.removeprefix("variables")
-    if rest.startswith("."):
-        return rest[1:].partition(".")[0].partition("[")[0]
-    return str(ast.literal_eval(rest[1 : rest.index("]")]))
 
 
 def _inner(tree: _Tree) -> _Tree:

@@ -15,8 +15,9 @@ from celpy.evaluation import CELEvalError
 from webhook.cel.conversion import bind, plain
 from webhook.cel.expression import LIMITS, NO_FIELDS, VARIABLES, Activation, FailedEvaluation, InvalidExpression, Reads
 from webhook.cel.grammar import environment, parse, room
-from webhook.cel.outline import Structure, Use, structure_of
+from webhook.cel.outline import structure_of
 from webhook.cel.pure_functions import FUNCTIONS, NAMES
+from webhook.cel.structures import Structure, Use
 from webhook.cel.values import values
 
 NAME: Final = "cel-python"

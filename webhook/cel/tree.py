@@ -91,6 +91,11 @@ def decode(data: bytes, kind: str = "Any") -> Message:
     return Message(kind, fields)
 
 
+def content(node: Message) -> "tuple[int, Message | None]":
+    """Return what an Expr is, and holds: `CALL` and the Call, say; None for a literal."""
+    return next(((number, value) for number, value in node.fields if isinstance(value, Message)), (0, None))
+
+
 def expression(fields: "list[tuple[int, int | bytes | Message]]") -> Message:
     """Return an Expr with this content; it has no place in the source."""
     return Message("Expr", fields)
