@@ -120,7 +120,7 @@ class ObjectApi:
         """The objects of a namespace that a label selector chooses, in one answer: for kinds of which there are few."""
         query = {"labelSelector": labels} if labels else {}
         request = ObjectRequest("list", kind, namespace, query=query)
-        found = _document(request, await self._caller.call(request)).get("items")
+        found = document_of(request, await self._caller.call(request)).get("items")
         if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
             raise ApiFailure(request.what, "garbage", "the answer is no list")
         return found
@@ -153,7 +153,7 @@ class ObjectApi:
         await self._caller.call(ObjectRequest("delete", kind, namespace, name, body))
 
     async def _one(self, request: ObjectRequest) -> Object:
-        found = _document(request, await self._caller.call(request))
+        found = document_of(request, await self._caller.call(request))
         if not isinstance(found.get("metadata"), dict):
             raise ApiFailure(request.what, "garbage", "the answer is no object")
         return found
@@ -167,7 +167,8 @@ def decoded(value: object) -> bytes:
         return b""
 
 
-def _document(request: ObjectRequest, data: bytes) -> Object:
+def document_of(request: ObjectRequest, data: bytes) -> Object:
+    """The JSON object that an answer is. Raises ApiFailure for anything else."""
     try:
         found = msgspec.json.decode(data)
     except UNDECODABLE as error:
