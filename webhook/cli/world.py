@@ -37,6 +37,11 @@ def read_policies(location: str, environment: Environment | None = None) -> Poli
 
     Raises CouldNotRun when it cannot be read at all, NoPolicies when there is nothing to read.
     """
+    return parse(policy_sources(location), environment)
+
+
+def policy_sources(location: str) -> list[Source]:
+    """The policy files of a directory, or the one file, as text; raises as `read_policies`."""
     root = Path(location)
     try:
         if root.is_file():
@@ -49,7 +54,7 @@ def read_policies(location: str, environment: Environment | None = None) -> Poli
         raise CouldNotRun(f"{prefix}{reason}", hint="name a directory of policy files, or one of them") from error
     if not sources:
         raise NoPolicies(location)
-    return parse(sources, environment)
+    return sources
 
 
 def read_policies_at(
