@@ -11,7 +11,7 @@ import click
 
 from webhook.cli.certs_cluster import rotate, status
 from webhook.cli.errors import CouldNotRun, say
-from webhook.cli.options import argument, option
+from webhook.cli.options import argument, examples, option
 
 if TYPE_CHECKING:
     from certs.issue import Pair
@@ -20,7 +20,7 @@ AUTHORITY = ("ca.crt", "ca.key")
 LEAF = ("tls.crt", "tls.key")
 
 
-@click.group()
+@click.group(epilog=examples("warmpod certs status", "warmpod certs rotate --wait"))
 def command() -> None:
     """The certificates that `warmpod webhook` serves with: those of an installation, and others by hand."""
 

@@ -13,7 +13,7 @@ import click
 
 from webhook.cli.cluster import cluster_options
 from webhook.cli.errors import CouldNotRun, ExitCode, say
-from webhook.cli.options import Decorated, FiniteRange, option
+from webhook.cli.options import Decorated, FiniteRange, examples, option
 from webhook.kube import names
 
 if TYPE_CHECKING:
@@ -47,7 +47,12 @@ def _place_options(function: Decorated) -> Decorated:
     return cluster_options(namespace(secret(configuration(function))))
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "warmpod certs status",
+        "warmpod certs status --output json",
+    )
+)
 @_place_options
 @option("--tls-settle-seconds", type=_SECONDS, default=60.0, help="As the controllers have it.")
 @option("--tls-overlap-seconds", type=_SECONDS, default=3600.0, help="As the controllers have it.")
@@ -94,7 +99,12 @@ def status(
     ctx.exit(ExitCode.FINDINGS if document["problems"] else ExitCode.OK)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "warmpod certs rotate --wait",
+        "warmpod certs rotate --authority",
+    )
+)
 @_place_options
 @option("--authority", is_flag=True, help="A new authority, not only a new leaf of the one there is.")
 @option("--wait", is_flag=True, help="Return when every replica serves the new leaf.")

@@ -10,7 +10,7 @@ import click
 from webhook.cli.cluster import cluster_options, in_bytes
 from webhook.cli.errors import CouldNotRun, say
 from webhook.cli.installation import installation_of, installation_options
-from webhook.cli.options import FiniteRange, accelerator_options, accelerators_of, log_options, option
+from webhook.cli.options import FiniteRange, accelerator_options, accelerators_of, examples, log_options, option
 
 if TYPE_CHECKING:
     from webhook.controller.options import Access
@@ -19,7 +19,12 @@ _FILE = click.Path(path_type=Path)
 _FAILURES_SHOWN = 10
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "warmpod controller --snapshot snapshot.json --no-labels",
+        "warmpod controller --cleanup",
+    )
+)
 @option("--snapshot", type=_FILE, metavar="FILE", help="Where to write the inventory. Its directory must be there.")
 @cluster_options
 @option("--metrics-host", default="0.0.0.0", help="Address of /livez, /readyz, /metrics.")  # noqa: S104  as Options

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 import click
 
 from webhook.cli.errors import CouldNotRun, ExitCode, say
-from webhook.cli.options import option
+from webhook.cli.options import examples, option
 
 if TYPE_CHECKING:
     from webhook.cli.demo_scene import Outcome
     from webhook.sandbox import Progress
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "warmpod demo",
+        "warmpod demo --no-cluster --output json",
+    )
+)
 @option("--output", type=click.Choice(["text", "json"]), default="text", help="A story for people, JSON for scripts.")
 @option(
     "--assets",

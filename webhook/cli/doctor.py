@@ -12,7 +12,7 @@ import click
 from webhook import __version__
 from webhook.cli.cluster import cluster_options
 from webhook.cli.errors import COLOURS, CouldNotRun, ExitCode, printable
-from webhook.cli.options import option
+from webhook.cli.options import examples, option
 from webhook.kube import names
 
 if TYPE_CHECKING:
@@ -23,7 +23,12 @@ _COLOURS = {"failure": COLOURS["error"], "warning": COLOURS["warning"], "unknown
 _OFF = ("", "0", "false", "no", "off", "f", "n")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "warmpod doctor",
+        "warmpod doctor --probe-namespace serving --output json",
+    )
+)
 @cluster_options
 @option("--namespace", default=names.SYSTEM_NAMESPACE, metavar="NAME", help="Where Warmpod is installed.")
 @option(

@@ -11,7 +11,7 @@ import click
 
 from webhook.cli.cluster import cluster_options
 from webhook.cli.errors import CouldNotRun, ExitCode, say
-from webhook.cli.options import accelerator_options, accelerators_of, option
+from webhook.cli.options import accelerator_options, accelerators_of, examples, option
 
 if TYPE_CHECKING:
     from webhook.inventory.model import Artifact, Inventory
@@ -21,7 +21,13 @@ _FILE = click.Path(path_type=Path)
 _NAMES_SHOWN = 4
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "warmpod images --context prod",
+        "warmpod images --node ip-10-0-3-7.us-west-2.compute.internal",
+        "kubectl get nodes,pods,namespaces -A -o json > dump.json && warmpod images --dump dump.json",
+    )
+)
 @option("--node", metavar="NAME", help="Only what this node holds.")
 @option("--model", "models_only", is_flag=True, help="Only models.")
 @option("--snapshot", type=_FILE, metavar="FILE", help="Read a controller's snapshot instead of the cluster.")

@@ -65,6 +65,11 @@ def _paths(kind: str) -> Callable[[click.Context, click.Parameter, str], list[Co
 _PATHS = {"DIR": _paths("dir"), "FILE": _paths("file"), "PATH": _paths("file")}
 
 
+def examples(*lines: str) -> str:
+    """The epilog of a command's help: command lines to start from, as they are typed."""
+    return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
 def facts_options(function: Decorated) -> Decorated:
     """The options by which an installation of Warmpod is set up, for commands that decide without one."""
     image = option(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from webhook.cli.errors import CouldNotRun, printable
-from webhook.cli.options import option
+from webhook.cli.options import examples, option
 
 if TYPE_CHECKING:
     from webhook.sandbox.sandbox import Sandbox
@@ -37,7 +37,10 @@ CHECK_SECONDS = 1.0
 IMAGE = "vllm/vllm-openai:v0.11.0"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("warmpod sandbox build", "warmpod sandbox up --policies policies"),
+)
 def command() -> None:
     """A real control plane on this machine with Warmpod in it.
 
@@ -46,7 +49,12 @@ def command() -> None:
     """
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "warmpod sandbox up --policies policies --nodes 8 --warm 2",
+        "warmpod sandbox up --mode Audit --audit-log audit.jsonl",
+    )
+)
 @option("--policies", type=_PATH, metavar="DIR", help="Policies in force, followed as you edit. Default: the shipped.")
 @option("--nodes", type=click.IntRange(0, 1000), default=4, help="How many GPU nodes to pretend, with 8 GPUs each.")
 @option("--warm", type=click.IntRange(min=0), default=2, help="How many of them hold --image.")
@@ -111,7 +119,11 @@ def up(
                 box.check()
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "warmpod sandbox down",
+    )
+)
 @_DIRECTORY
 def down(*, directory: Path | None) -> None:
     """End the sandbox that runs in the background or in another terminal."""
@@ -123,7 +135,11 @@ def down(*, directory: Path | None) -> None:
     _say(f"ended the sandbox in {where}; its logs are still there")
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "warmpod sandbox build",
+    )
+)
 @option(
     "--into", type=_PATH, metavar="DIR", help="Where to put the programs. Default: the place where the sandbox looks."
 )
@@ -144,11 +160,14 @@ def build(*, into: Path | None) -> None:
     click.echo(where)
 
 
-@command.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@command.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog=examples("warmpod sandbox kubectl -- get pods -A", "warmpod sandbox kubectl -- apply -f deployment.yaml"),
+)
 @_DIRECTORY
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[--] ARGS...")
 def kubectl(*, directory: Path | None, arguments: tuple[str, ...]) -> None:
-    """Run kubectl against the running sandbox: `warmpod sandbox kubectl -- get pods`."""
+    """Run kubectl against the running sandbox."""
     from webhook.sandbox import state
 
     with _explained():

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
-from webhook.cli.options import option
+from webhook.cli.options import examples, option
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "warmpod schema --output policies/schema.json",
+    )
+)
 @option(
     "--output",
     "destination",

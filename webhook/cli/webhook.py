@@ -8,14 +8,18 @@ from typing import Literal
 import click
 
 from webhook.cli.errors import CouldNotRun
-from webhook.cli.options import FiniteRange, accelerator_options, accelerators_of, log_options, option
+from webhook.cli.options import FiniteRange, accelerator_options, accelerators_of, examples, log_options, option
 
 _FILE = click.Path(path_type=Path)
 _PORT = click.IntRange(0, 65_535)
 _POSITIVE = FiniteRange(min=0, min_open=True)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "warmpod webhook --policies policies --tls-cert tls.crt --tls-key tls.key --snapshot snapshot.json",
+    )
+)
 @option(
     "--policies", type=_FILE, required=True, metavar="DIR", help="Directory of policy files, followed as it changes."
 )
@@ -64,6 +68,29 @@ _POSITIVE = FiniteRange(min=0, min_open=True)
 @option("--reload-seconds", type=_POSITIVE, default=2.0, help="How often policies, snapshot and certificate are read.")
 @option("--snapshot-max-age", type=_POSITIVE, default=120.0, help="Seconds after which a snapshot is not used.")
 @option("--drain-seconds", type=FiniteRange(min=0), default=5.0, help="Serving, not ready, after SIGTERM.")
+@option(
+    "--record",
+    type=_FILE,
+    metavar="DIR",
+    help="Record admissions here, for warmpod audit and warmpod replay. Without it none are recorded.",
+)
+@option(
+    "--record-max-bytes",
+    type=click.IntRange(min=1),
+    default=64 * 2**20,
+    help="Size at which a file of records ends; at most a quarter of --record-keep.",
+)
+@option(
+    "--record-keep",
+    type=click.IntRange(min=1),
+    default=2**30,
+    help="Bytes of records and inventories to keep; the oldest files go.",
+)
+@option(
+    "--record-env-values",
+    is_flag=True,
+    help="Keep the values of all variables in records, but for those that look like secrets.",
+)
 @log_options
 def command(
     *,
@@ -88,6 +115,10 @@ def command(
     reload_seconds: float,
     snapshot_max_age: float,
     drain_seconds: float,
+    record: Path | None,
+    record_max_bytes: int,
+    record_keep: int,
+    record_env_values: bool,
     log_format: Literal["json", "text"],
     log_level: str,
 ) -> None:
@@ -99,6 +130,7 @@ def command(
     from webhook.daemon.logs import configure_logging
     from webhook.daemon.process import CannotStart
     from webhook.kube.podsecurity import Level
+    from webhook.server.record_files import Recording
     from webhook.server.run import Options, run
 
     configure_logging(log_format, log_level)
@@ -118,6 +150,7 @@ def command(
         client_ca=client_ca,
         client_names=client_names,
         bearer_tokens=bearer_token_file,
+        recording=Recording(record, record_max_bytes, record_keep, record_env_values) if record else None,
         settings=Settings(
             hydrator_image=hydrator_image,
             accelerators=accelerators_of(accelerators, device_classes),
