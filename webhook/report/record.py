@@ -22,6 +22,10 @@ from webhook.kube.review import AdmissionRequest, MalformedReview
 from webhook.policy.model import Mode
 
 SCHEMA = 1
+REDACTED = "redacted:"
+"""What a text begins with, or holds, where a value was taken out: eight hexadecimal digits follow, alike for values
+that are alike within the records of one process.
+"""
 
 _json = msgspec.json.Encoder()
 

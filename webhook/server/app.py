@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.routing import Route, Router
@@ -35,6 +35,9 @@ FactsSource = Callable[[str, Mode], Facts]
 
 Decide = Callable[[AdmissionRequest, Facts], Decision]
 
+Keep = Callable[[AdmissionRequest, Facts, Decision, int], None]
+"""Takes a decided review and the bytes it had, once it is answered. It neither waits nor raises."""
+
 Probe = Callable[[Mode], str]
 """The warning that tells `warmpod doctor` who answered on the path of this cap."""
 
@@ -49,6 +52,15 @@ class Budget:
     margin: float = 0.1
     shortest_read: float = 0.25
     """Given to the body even when no time is left, for without the review's uid there is no answer."""
+
+
+class _Decided(NamedTuple):
+    """A review that was decided, for those who keep something of it."""
+
+    record: Record
+    request: AdmissionRequest
+    facts: Facts
+    decision: Decision
 
 
 class _Uid(msgspec.Struct):
@@ -75,6 +87,7 @@ class Reviews:
         budget: Budget | None = None,
         decide: Decide = admit,
         probe: Probe | None = None,
+        keep: Keep | None = None,
     ) -> None:
         self._facts = facts
         self._sinks = sinks
@@ -83,6 +96,7 @@ class Reviews:
         self._budget = budget or Budget()
         self._decide = decide
         self._probe = probe
+        self._keep = keep
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -96,7 +110,7 @@ class Reviews:
             body = await read(receive, length, max(late_at - time.monotonic(), budget.shortest_read))
             if body is None:
                 return  # the client went away
-            payload, record = self._answer(body, arrived, late_at)
+            payload, decided = self._answer(body, arrived, late_at)
         except Refused as refused:
             self._metrics.refused[str(refused.status)] += 1
             if refused.status == 400:
@@ -111,10 +125,12 @@ class Reviews:
             }
         )
         await send({"type": "http.response.body", "body": payload})
-        if record is not None:
-            self._sinks(record)
+        if decided is not None:
+            self._sinks(decided.record)
+            if self._keep is not None:
+                self._keep(decided.request, decided.facts, decided.decision, len(body))
 
-    def _answer(self, body: bytes, arrived: float, late_at: float) -> tuple[bytes, Record | None]:
+    def _answer(self, body: bytes, arrived: float, late_at: float) -> tuple[bytes, _Decided | None]:
         uid = ""
         try:
             request = review.parse(body)
@@ -122,9 +138,11 @@ class Reviews:
             if time.monotonic() >= late_at:
                 self._metrics.reviews[Outcome.LATE] += 1
                 return _allowed(uid, "warmpod had no time left to look at this pod; it starts as it was sent"), None
-            decision = self._decide(request, self._facts(request.namespace, self._cap))
+            facts = self._facts(request.namespace, self._cap)
+            decision = self._decide(request, facts)
             payload = review.render(_to_answer(uid, decision, self._probed(request)))
-            return payload, _record(request, decision, time.monotonic() - arrived)
+            record = _record(request, decision, time.monotonic() - arrived)
+            return payload, _Decided(record, request, facts, decision)
         except MalformedReview as malformed:
             raise Refused(400, f"malformed AdmissionReview: {malformed}", ended=True) from malformed
         except Exception as error:
@@ -154,10 +172,11 @@ def create_app(
     probe: Probe | None = None,
     names: frozenset[str] = frozenset(),
     tokens: BearerTokens | None = None,
+    keep: Keep | None = None,
 ) -> ASGIApp:
     """The routes of the TLS port. Other paths answer 404, other methods 405; strangers 401 or 403 on every path."""
-    enforce = Reviews(facts, sinks, metrics, cap=Mode.ENFORCE, budget=budget, decide=decide, probe=probe)
-    audit = Reviews(facts, sinks, metrics, cap=Mode.AUDIT, budget=budget, decide=decide, probe=probe)
+    enforce = Reviews(facts, sinks, metrics, cap=Mode.ENFORCE, budget=budget, decide=decide, probe=probe, keep=keep)
+    audit = Reviews(facts, sinks, metrics, cap=Mode.AUDIT, budget=budget, decide=decide, probe=probe, keep=keep)
     # A router alone: no middleware stands between the socket and the endpoint, and only the path decides.
     router = Router(
         [

@@ -24,6 +24,7 @@ from webhook.server.record import Outcome, Record
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 SOURCES = ("policies", "snapshot", "certificate", "client-ca", "bearer-tokens")
 REFUSED_STATUSES = ("400", "401", "403", "408", "413", "415")
+RECORD_RESULTS = ("written", "failed", "dropped")
 STRANGERS = ("client-name", "token-missing", "token-unknown")
 
 
@@ -61,6 +62,9 @@ class Metrics(Collector):
         )
         self.last_success: dict[str, float] = {}
         self.sink_failures = 0
+        self.recording = False
+        self.records: Counter[str] = Counter(dict.fromkeys(RECORD_RESULTS, 0))
+        self.records_failing = False
         self.law_violations = 0
         self.seconds_saved = 0.0
         self.would_seconds_saved = 0.0
@@ -133,6 +137,11 @@ class Metrics(Collector):
         yield counter("warmpod_handshakes_failed", "TLS handshakes that failed, by why.", ("reason",), self.handshakes)
         yield counter("warmpod_connections_closed", "Connections closed on a client, by why.", ("reason",), self.closed)
         yield plain("warmpod_sink_failures", "Records a log or metrics sink failed to take.", self.sink_failures)
+        if self.recording:
+            yield counter("warmpod_records", "Reviews to be recorded, by what came of it.", ("result",), self.records)
+            yield GaugeMetricFamily(
+                "warmpod_records_failing", "1 while records cannot be written.", float(self.records_failing)
+            )
         yield from _gauges(self.gauges())
 
     def _histogram(self) -> Metric:

@@ -19,6 +19,8 @@ from webhook.server import app
 from webhook.server.bearer_tokens import BearerTokens
 from webhook.server.client_authorities import ClientAuthorities
 from webhook.server.metrics import Metrics
+from webhook.server.record_files import Recording
+from webhook.server.recorder import Recorder
 from webhook.server.reload import World
 from webhook.server.sinks import Sinks, log_sink
 from webhook.server.status import Identity, Status
@@ -55,6 +57,7 @@ class Options:
     """Common names or DNS names of the certificates that may ask; empty: all that `client_ca` signed."""
     bearer_tokens: Path | None = None
     """Only requests with one of these tokens are answered."""
+    recording: Recording | None = None
     limits: Limits = field(default_factory=Limits)
 
 
@@ -88,6 +91,7 @@ async def _serve(options: Options) -> None:
     status = Status(identity, world, metrics, lambda: len(reviews.roster.state.connections))
     status.listening = False
     metrics.gauges = status.gauges
+    recorder = Recorder(options.recording, metrics) if options.recording else None
     reviews = Listener(
         app.create_app(
             world.facts,
@@ -96,6 +100,7 @@ async def _serve(options: Options) -> None:
             probe=status.probe,
             names=frozenset(options.client_names),
             tokens=tokens,
+            keep=recorder,
         ),
         options.limits,
         metrics.close,
@@ -137,6 +142,8 @@ async def _serve(options: Options) -> None:
     await stop.wait_unless_pressed(options.drain_seconds)
     cut = await reviews.stop(_FINISH_SECONDS)
     following.cancel()
+    if recorder is not None:
+        recorder.close()
     await plain.stop(0.2)
     LOGGER.info("stopped", extra={"fields": {"connectionsCut": cut}})
 

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from functools import lru_cache
 
-TOKEN_PREFIX = "redacted:"  # noqa: S105  what stands in a secret's place
+from webhook.report.record import REDACTED
 
 _NAMES = (
     r"secret|passw|passphrase|passcode|(?<![a-z])pwd|credential|bearer|cookie|signature|dsn(?![a-z])"
@@ -80,7 +80,7 @@ class SecretText:
         known = self.found.get(secret)
         if known is None:
             data = secret.encode("utf-8", "surrogatepass")
-            known = TOKEN_PREFIX + hashlib.blake2b(data, key=self._key, digest_size=4).hexdigest()
+            known = REDACTED + hashlib.blake2b(data, key=self._key, digest_size=4).hexdigest()
             self.found[secret] = known
         return known
 
@@ -101,7 +101,7 @@ class SecretText:
 
     def _within(self, match: re.Match[str]) -> str:
         secret = match[1]
-        if secret.startswith(TOKEN_PREFIX) or _REFERENCE.match(secret):
+        if secret.startswith(REDACTED) or _REFERENCE.match(secret):
             return match[0]
         start = match.start(1) - match.start()
         return match[0][:start] + self.token(secret) + match[0][start + len(secret) :]
