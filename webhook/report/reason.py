@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 LONGEST: Final = 512
@@ -16,6 +17,7 @@ def unquoted(text: str) -> str:
     return _QUOTED.sub('"..."', text)
 
 
+@lru_cache(maxsize=4096)
 def told(text: str) -> str:
     """A reason on one line of bounded length, without what stands in quotes."""
     line = " ".join(unquoted(text).split())

@@ -1,0 +1,122 @@
+"""The pods of a live cluster as they would be created now, and what the policies would make of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from webhook.admission import admit
+from webhook.admission.decision import Decision, Facts
+from webhook.cli.world import in_namespace
+from webhook.kube import Object, names
+from webhook.kube import pod as pods
+from webhook.kube.owner import Owner, owner_of
+from webhook.kube.recreated import recreated
+from webhook.kube.review import for_pod
+from webhook.kube.workload import pods_of
+from webhook.policy.model import FailurePolicy, Mode
+from webhook.policy.problem import Source
+from webhook.report.judgement import Judgement, of_decision
+from webhook.sources.kube_api import KubeApi
+from webhook.sources.kube_api.objects import Kind, ObjectApi
+from webhook.sources.kube_api.resources import workloads
+
+_CONFIG_MAPS: Final = Kind("", "v1", "configmaps")
+#: Where each kind says how many pods it has.
+_COUNTS: Final[Mapping[str, tuple[str, str]]] = {
+    "Deployment": ("spec", "replicas"),
+    "ReplicaSet": ("spec", "replicas"),
+    "StatefulSet": ("spec", "replicas"),
+    "DaemonSet": ("status", "desiredNumberScheduled"),
+    "Job": ("spec", "parallelism"),
+}
+
+
+def installed_policies(kubeconfig: Path | None, context: str | None) -> list[Source] | None:
+    """The policy files in the ConfigMap of the installation; None where there is none. NoCluster, ApiFailure."""
+    return asyncio.run(_installed_policies(kubeconfig, context))
+
+
+def audit(
+    kubeconfig: Path | None,
+    context: str | None,
+    facts: Facts,
+    namespaces: Sequence[str],
+    take: Callable[[Judgement], None],
+) -> None:
+    """Give `take` a judgement for every workload and every pod that nobody made. NoCluster, ApiFailure."""
+    asyncio.run(_audit(kubeconfig, context, facts, namespaces, take))
+
+
+async def _installed_policies(kubeconfig: Path | None, context: str | None) -> list[Source] | None:
+    async with KubeApi.connect(kubeconfig, context) as api:
+        found = await ObjectApi(api.transport).find(_CONFIG_MAPS, names.SYSTEM_NAMESPACE, names.POLICIES_CONFIG_MAP)
+    if found is None:
+        return None
+    data = pods.mapping(found.get("data"))
+    return [Source(key, text) for key, text in sorted(data.items()) if isinstance(text, str)]
+
+
+async def _audit(
+    kubeconfig: Path | None,
+    context: str | None,
+    facts: Facts,
+    namespaces: Sequence[str],
+    take: Callable[[Judgement], None],
+) -> None:
+    async with KubeApi.connect(kubeconfig, context) as api:
+        async for one in workloads(api, list(namespaces) or None):
+            for judgement in judgements(one, facts):
+                take(judgement)
+
+
+def judgements(document: Object, facts: Facts) -> Iterator[Judgement]:
+    """What would become of the pods that an object of the cluster has, were they created now.
+
+    All policies are lowered to Audit, so that each change is one that would be. A workload without pods has none.
+    """
+    for found in pods_of(document):
+        if found.kind == "Pod":
+            sent, owner, count = recreated(found.pod), owner_of(found.pod), 1
+        else:
+            sent, owner, count = _as_made(found.pod, found.kind, document), Owner(found.kind, found.name), 1
+            count = _count(found.kind, document)
+        if not count:
+            continue
+        namespace = found.namespace or "default"
+        request = for_pod(sent, namespace=namespace)
+        mine = in_namespace(facts, namespace, facts.inventory.namespaces.get(namespace, {}))
+        decision = admit(request, replace(mine, mode_cap=Mode.AUDIT))
+        if any(verdict.result == "errored" for verdict in decision.policies) and _some_fail(facts):
+            decision = _denied(decision, admit(request, mine))
+        yield of_decision(sent, decision, namespace=namespace, owner=owner, count=count)
+
+
+def _as_made(pod: Object, kind: str, maker: Object) -> Object:
+    """The pod with the owner that its controller would write into it: a DaemonSet's pods are placed by nobody else."""
+    if kind != "DaemonSet":
+        return pod
+    metadata = pods.metadata(maker)
+    owner = {"apiVersion": "apps/v1", "kind": kind, "name": metadata.get("name"), "controller": True}
+    return {**pod, "metadata": {**pods.metadata(pod), "ownerReferences": [owner]}}
+
+
+def _count(kind: str, document: Object) -> int:
+    """How many pods a workload has, or is to have. 1 where it does not say: that is the API's default."""
+    if kind not in _COUNTS:
+        return 1
+    section, field = _COUNTS[kind]
+    value: Any = pods.mapping(document.get(section)).get(field)
+    return value if isinstance(value, int) and value >= 0 else 1
+
+
+def _some_fail(facts: Facts) -> bool:
+    return any(policy.failure_policy is FailurePolicy.FAIL for policy in facts.policies.policies)
+
+
+def _denied(audited: Decision, enforced: Decision) -> Decision:
+    """The audited decision; with the denial where the policies as they are would deny the pod."""
+    return audited if enforced.allowed else replace(audited, allowed=False, message=enforced.message)

@@ -1,0 +1,142 @@
+"""Where an audit's judgements come from: records, the API server's audit log, or the live cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from webhook.admission.decision import Facts, Settings
+from webhook.cli import world
+from webhook.cli.errors import CouldNotRun, say
+from webhook.cli.progress import Bar, tracked
+from webhook.kube import names
+from webhook.kube.owner import owner_of
+from webhook.policy.model import PolicySet
+from webhook.policy.parse import parse
+from webhook.report.judgement import Judgement, of_decision
+from webhook.report.record import UnreadableRecord, decided
+from webhook.sources import audit_log, records
+from webhook.sources.records import Passed
+
+_TOLD_LINES: Final = 3
+
+
+class Unreadable:
+    """Lines that could not be read: counted, and the first few kept to be told."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self._first: list[str] = []
+
+    def __call__(self, passed: Passed) -> None:
+        """Count one."""
+        self.lines += 1
+        if len(self._first) < _TOLD_LINES:
+            self._first.append(str(passed))
+
+    def tell(self) -> None:
+        """Say on stderr what was passed over."""
+        for text in self._first:
+            say("warning", text)
+        if self.lines > len(self._first):
+            say("warning", f"{self.lines - len(self._first):,} more could not be read")
+
+
+def from_records(directory: Path, since: datetime | None, passed: Unreadable) -> Iterator[Judgement]:
+    """What was recorded of pods' creations; dry runs made no pod. Raises CouldNotRun."""
+    try:
+        total = records.count(directory) if since is None else None
+        for recorded in tracked(records.read(directory, since, passed), "records", total):
+            request = recorded.request
+            if request.object is None or request.dry_run or request.operation != "CREATE":
+                continue
+            try:
+                decision = decided(recorded)
+            except UnreadableRecord as error:
+                passed(Passed(Path(recorded.file), recorded.line, str(error)))
+                continue
+            yield of_decision(
+                request.object,
+                decision,
+                namespace=request.namespace,
+                owner=owner_of(request.object, request.display_name),
+                time=recorded.time.timestamp(),
+            )
+    except records.UnreadableRecords as error:
+        raise CouldNotRun(f"--records: {error}", hint="it is the directory of `warmpod webhook --record`") from error
+
+
+def from_log(file: Path, since: datetime | None, passed: Unreadable) -> Iterator[Judgement]:
+    """What the API server's audit log says of pods' creations. Raises CouldNotRun."""
+    try:
+        yield from tracked(audit_log.read(file, since, passed), "admissions")
+    except audit_log.UnreadableLog as error:
+        raise CouldNotRun(f"--audit-log: {error}", hint="it is what `kube-apiserver --audit-log-path` names") from error
+
+
+class Cluster(NamedTuple):
+    """Which cluster."""
+
+    kubeconfig: Path | None
+    context: str | None
+
+    def policies(self, location: str | None) -> PolicySet:
+        """The policies of a directory, by default those that are installed in the cluster. Raises CouldNotRun."""
+        if location is not None:
+            found = world.read_policies(location)
+        else:
+            from webhook.cli import audit_live
+
+            with _told():
+                sources = audit_live.installed_policies(self.kubeconfig, self.context)
+            if not sources:
+                missing = "is not there" if sources is None else "is empty"
+                raise CouldNotRun(
+                    f"ConfigMap {names.POLICIES_CONFIG_MAP} of namespace {names.SYSTEM_NAMESPACE} {missing}",
+                    hint="name the policy files with --policies DIR",
+                )
+            found = parse(sources)
+        if world.report(found.problems) and not found.policies:
+            raise CouldNotRun("there is no policy that can be read", hint="`warmpod lint` says what is wrong with each")
+        return found
+
+
+def from_cluster(
+    cluster: Cluster,
+    policies: PolicySet,
+    settings: Settings,
+    *,
+    namespaces: Sequence[str],
+    take: Callable[[Judgement], None],
+) -> str:
+    """Give `take` the judgement of every workload; returns the API server's URL. Raises CouldNotRun."""
+    from webhook.cli import audit_live
+    from webhook.controller.stock import take_stock
+
+    with _told(), Bar("workloads") as bar:
+
+        def counted(judgement: Judgement) -> None:
+            take(judgement)
+            bar.advance()
+
+        server, inventory = take_stock(cluster.kubeconfig, cluster.context, settings.accelerators)
+        facts = Facts(policies=policies, settings=settings, inventory=inventory, placement_usable=True)
+        audit_live.audit(cluster.kubeconfig, cluster.context, facts, namespaces, counted)
+    return server
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Faults of the API as what a person at a terminal is told."""
+    from webhook.sources.kube_api import ApiFailure, NoCluster
+
+    try:
+        yield
+    except NoCluster as error:
+        raise CouldNotRun(str(error), hint="--records and --audit-log need no cluster") from error
+    except ApiFailure as failure:
+        hint = "it takes the right to list workloads, nodes, pods and namespaces" if failure.kind == "forbidden" else ""
+        raise CouldNotRun(str(failure), hint=hint) from failure
