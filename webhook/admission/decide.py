@@ -219,8 +219,8 @@ def _judge(request: AdmissionRequest, scene: Scene) -> list[_Judged]:
 def _verdict(judged: _Judged, account: Account | None = None) -> PolicyVerdict:
     result: Result = judged.match.result
     reason = judged.match.reason if account is None else account.reason
-    conflicts = () if account is None else tuple(account.conflicts)
-    return PolicyVerdict(judged.policy.name, judged.mode, result, reason, conflicts)
+    conflicts, did = ((), ()) if account is None else (tuple(account.conflicts), account.did)
+    return PolicyVerdict(judged.policy.name, judged.mode, result, reason, conflicts, did)
 
 
 def _audit_annotations(

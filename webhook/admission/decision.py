@@ -56,7 +56,9 @@ class Facts:
 class PolicyVerdict:
     """What one policy said: `mode` is the one in effect here, `reason` one line for people.
 
-    `conflicts` says what was left out because the pod, or a policy before this one, had its place.
+    `conflicts` says what was left out because the pod, or a policy before this one, had its place. `did` names the
+    parts of the pod that are this policy's doing, as `webhook.admission.changes` does; a redirect goes with its
+    hydration and is not named.
     """
 
     name: str
@@ -64,6 +66,7 @@ class PolicyVerdict:
     result: Result
     reason: str
     conflicts: tuple[str, ...] = ()
+    did: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,17 @@ class Part(IntEnum):
     PLACEMENT = 0
     HYDRATION = 1
     VOLUMES = 2
-    CLIENT = 3
+    ENV = 3
+    AWS_CONFIG = 4
+
+
+_WORDS = {
+    Part.PLACEMENT: "placement",
+    Part.HYDRATION: "hydration",
+    Part.VOLUMES: "volumes",
+    Part.ENV: "env",
+    Part.AWS_CONFIG: "awsConfig",
+}
 
 
 @dataclass(slots=True)
@@ -41,6 +51,12 @@ class Account:
         """Note something left out because somebody else has its place."""
         self.omitted.append(what)
         self.conflicts.append(what)
+
+    @property
+    def did(self) -> tuple[str, ...]:
+        """The parts of what was done, in their order, by the names that a change of a pod has for them."""
+        found = {part for part, _ in self.done}
+        return tuple([word for part, word in _WORDS.items() if part in found])
 
     @property
     def reason(self) -> str:

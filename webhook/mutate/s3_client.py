@@ -50,7 +50,7 @@ def set_environment(draft: Draft, entries: list[Object], targets: Container[str]
     added = [count for count in (room.add_env(entries) for room in rooms) if count]
     if added:
         told = f"sets {max(added)} env on {len(added)} container{'s' if len(added) > 1 else ''}"
-        account.do(Part.CLIENT, told)
+        account.do(Part.ENV, told)
 
 
 def set_config(draft: Draft, text: str, targets: Container[str], account: Account) -> None:
@@ -78,7 +78,7 @@ def set_config(draft: Draft, text: str, targets: Container[str], account: Accoun
     for room in free:
         room.add_mount(_MOUNT)
         room.add_env([_ENTRY])
-    account.do(Part.CLIENT, f"gives {', '.join([room.name for room in free])} an AWS CLI configuration")
+    account.do(Part.AWS_CONFIG, f"gives {', '.join([room.name for room in free])} an AWS CLI configuration")
 
 
 def config_text(profiles: tuple[ClientProfile, ...]) -> str:

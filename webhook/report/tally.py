@@ -155,12 +155,7 @@ class Tally:
                 one.errored += pods
                 continue
             one.matched += pods
-            if verdict.mode is Mode.ENFORCE:
-                one.change(pods, judgement.done, None)
-            elif judgement.would is not None:
-                before = judgement.done.seconds if judgement.done is not None else 0.0
-                one.change(pods, None, judgement.would)
-                one.would_save -= before * pods
+            one.change(pods, *_doing(verdict, judgement))
 
     def _count_workload(self, judgement: Judgement) -> None:
         key = (judgement.namespace, judgement.owner)
@@ -201,6 +196,24 @@ def _count(total: Sum, judgement: Judgement) -> None:
     total.denied += pods if judgement.denial else 0
     total.clashed += pods if judgement.clashes else 0
     total.change(pods, judgement.done, judgement.would)
+
+
+def _doing(verdict: PolicyVerdict, judgement: Judgement) -> tuple[Effect | None, Effect | None]:
+    """What of the judgement is this policy's doing: done, and would be done.
+
+    A source that does not tell policies apart makes all of it everybody's. Seconds are the placement's.
+    """
+    effect = judgement.done if verdict.mode is Mode.ENFORCE else judgement.would
+    if effect is None:
+        return None, None
+    if any(each.did for each in judgement.verdicts):
+        if not verdict.did:
+            return None, None
+        effect = effect._replace(parts=verdict.did, seconds=effect.seconds if "placement" in verdict.did else 0.0)
+    if verdict.mode is Mode.ENFORCE:
+        return effect, None
+    before = judgement.done.seconds if judgement.done is not None else 0.0
+    return None, effect._replace(seconds=max(effect.seconds - before, 0.0))
 
 
 def _rank(workload: Workload) -> tuple[float, int, str, Owner]:
