@@ -43,7 +43,7 @@ def planned(box: Sandbox) -> Labels:
     return {node["metadata"]["name"]: dict(cluster.planned(node["metadata"]["name"])) for node in box.api.list("nodes")}
 
 
-def converge(box: Sandbox, seconds: float = 30.0) -> Labels:
+def converge(box: Sandbox, seconds: float = 90.0) -> Labels:
     """Wait until every node bears what a fresh controller would give it; returns that."""
     eventually(lambda: found(box) == planned(box), "agreement with the labels of a fresh start", seconds)
     return found(box)

@@ -69,8 +69,8 @@ def listed(box: Sandbox, namespace: str, selector: str = "") -> list[Object]:
     return found
 
 
-def eventually(look: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
-    """The first true answer of `look`."""
+def eventually(look: Callable[[], Any], what: str, seconds: float = 90.0) -> Any:
+    """The first true answer of `look`. `seconds` are for a machine that does ten other things."""
     deadline = time.monotonic() + seconds
     while True:
         if found := look():

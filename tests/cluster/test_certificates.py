@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,19 +23,20 @@ from certs.rotation import Terms
 from tests.controller.object_twin import Twin
 from webhook.cli.main import main
 from webhook.controller.keeper import Keeper, KeeperOptions
+from webhook.controller.replica import Reporter, Self
 from webhook.controller.trust import Configuration
 from webhook.kube import names
 from webhook.sandbox.sandbox import Sandbox
+from webhook.server.tls import CertificateFiles
 from webhook.sources import replicas
 from webhook.sources.kube_api import ApiFailure, KubeApi
-from webhook.sources.kube_api.objects import LEASES, SECRETS, WEBHOOK_CONFIGURATIONS, ObjectApi
-from webhook.sources.replicas import Replica
+from webhook.sources.kube_api.objects import SECRETS, WEBHOOK_CONFIGURATIONS, ObjectApi
 
 pytestmark = pytest.mark.cluster
 
 NAMESPACE = "certificates-test"
 HOST = f"warmpod-webhook.{NAMESPACE}.svc"
-ROTATIONS = 10
+ROTATIONS = 6
 
 
 def hook(name: str) -> dict[str, Any]:
@@ -70,10 +70,11 @@ def installed(box: Sandbox) -> Iterator[Sandbox]:
 
 @contextmanager
 def kept(box: Sandbox, directory: Path) -> Iterator[Keeper]:
-    """A leading keeper in a thread, and one replica that says what the keeper wrote for it."""
+    """A leading keeper in a thread, and one replica that serves what the keeper wrote for it, and says so."""
     made: list[Keeper] = []
     ended = threading.Event()
     ready = threading.Event()
+    defects: list[BaseException] = []
     directory.mkdir(exist_ok=True)
 
     async def work() -> None:
@@ -100,33 +101,30 @@ def kept(box: Sandbox, directory: Path) -> Iterator[Keeper]:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            defects.extend(
+                defect for task in tasks if not task.cancelled() and (defect := task.exception()) is not None
+            )
 
     async def report(api: ObjectApi) -> None:
-        told = Replica("only")
+        """As a replica does: its Lease is renewed when nothing changes, and written again after a failure."""
+        served = CertificateFiles(directory / "tls.crt", directory / "tls.key")
+        reporter = Reporter(api, Self(NAMESPACE, "only", "only"), "", dict)
         while True:
-            pair = directory / "tls.crt"
-            found = ""
-            if pair.exists():
-                found = check_pair(pair.read_bytes(), (directory / "tls.key").read_bytes(), datetime.now(UTC)).serial
-            if found != told.serial:
-                said = replace(told, webhook={"certificate": {"serial": found}})
-                document = replicas.document(said, NAMESPACE, datetime.now(UTC))
-                if told.resource_version:
-                    stored = await api.replace(LEASES, NAMESPACE, document)
-                else:
-                    stored = await api.create(LEASES, NAMESPACE, document)
-                told = replace(said, resource_version=stored["metadata"]["resourceVersion"])
+            served.refresh(datetime.now(UTC))
+            serial = served.served.serial if served.served else None
+            await reporter.report({"certificate": {"serial": serial}}, "")
             await asyncio.sleep(0.05)
 
     thread = threading.Thread(target=lambda: asyncio.run(work()))
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(60)
         yield made[0]
     finally:
         ended.set()
-        thread.join(30)
+        thread.join()
         box.api.call("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/warmpod-replica-only")
+    assert defects == []
 
 
 def certs(box: Sandbox, *arguments: str) -> Result:
@@ -141,7 +139,7 @@ def status(box: Sandbox) -> dict[str, Any]:
     return found
 
 
-def until(ready: Callable[[], object], seconds: float = 30.0) -> None:
+def until(ready: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < end, "it did not come to that"

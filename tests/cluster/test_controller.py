@@ -36,7 +36,7 @@ EVERYONES = PretendModel("s3://acme-models/tokenizers/", "", 2 * GIB)
 SNAPSHOT_SECONDS, LABEL_SECONDS = 2.0, 5.0
 """What the snapshot and the label may take on an idle machine; tests print what they saw and allow more."""
 
-PATIENCE = 4
+PATIENCE = 12
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_the_api_server_restarts_beneath_it(calm: Sandbox) -> None:
         )
         assert calm.controllers[0].running
     labels.add_image(calm, "gpu-2", name, 2 * GIB)
-    pods.eventually(lambda: labels.is_labelled(calm, "gpu-2", label), "label", 60)
+    pods.eventually(lambda: labels.is_labelled(calm, "gpu-2", label), "label")
     labels.converge(calm)
     pods.eventually(calm.controllers[0].is_ready, "readiness")
 
@@ -241,7 +241,7 @@ def test_what_it_missed_was_compacted_away(calm: Sandbox) -> None:
             pass  # it forgets what it could still have told
     finally:
         first.process.send(signal.SIGCONT)
-    pods.eventually(lambda: labels.is_labelled(calm, "gpu-3", label), "label", 60)
+    pods.eventually(lambda: labels.is_labelled(calm, "gpu-3", label), "label")
     calm.take_stock()
     assert "gpu-6" not in {room.name for room in labels.inventory(calm).nodes}, "what it did not see deleted is gone"
     labels.converge(calm)
@@ -266,10 +266,16 @@ def test_a_value_that_a_user_gave_is_not_fought_over(calm: Sandbox) -> None:
     name, other = image(40)
     labels.add_image(calm, "gpu-2", name, 2 * GIB)
     pods.eventually(lambda: labels.is_labelled(calm, "gpu-2", other), "label beside the user's")
-    time.sleep(2)
-    before = labels.writes(calm)
+    written: list[float] = []
+
+    def rests() -> bool:
+        time.sleep(1)  # what its watch brings of the user's label may be worth another write
+        written.append(labels.writes(calm))
+        return written[-2:] == [written[-1]] * 2
+
+    pods.eventually(rests, "end of the writes")
     time.sleep(5)
-    assert labels.writes(calm) == before, "it goes on writing"
+    assert labels.writes(calm) == written[-1], "it goes on writing"
     assert labels.is_labelled(calm, "gpu-2", key, "cold")
     held = labels.inventory(calm).image(BASE)
     assert held is not None
@@ -335,7 +341,7 @@ def test_the_leader_dies_and_a_standby_takes_over(calm: Sandbox) -> None:
     first = calm.controllers[0]
     standby = calm.add_controller("standby")
     try:
-        assert first.is_leader()
+        pods.eventually(first.is_leader, "leader")
         assert not standby.is_leader()
         assert standby.snapshot != calm.snapshot
         pods.eventually(standby.snapshot.exists, "snapshot of the standby")
@@ -344,7 +350,7 @@ def test_the_leader_dies_and_a_standby_takes_over(calm: Sandbox) -> None:
         began = time.monotonic()
         for node in ("gpu-1", "gpu-2", "gpu-3"):
             labels.add_image(calm, node, name, 2 * GIB)
-        pods.eventually(standby.is_leader, "new leader", 60)
+        pods.eventually(standby.is_leader, "new leader")
         print(f"\na new leader after {time.monotonic() - began:.1f} s")
         found = labels.converge(calm)
         assert all(found[node][label] == "warm" for node in ("gpu-1", "gpu-2", "gpu-3"))
@@ -367,7 +373,7 @@ def test_cleanup_leaves_nothing_and_a_fresh_start_brings_the_same_back(calm: San
         [sys.executable, "-m", "webhook.cli.main", "controller", "--cleanup", f"--kubeconfig={kubeconfig}"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -388,20 +394,35 @@ def what_they_say(found: labels.Labels, but_for: str) -> labels.Labels:
     }
 
 
-def test_it_made_no_call_that_its_role_does_not_list(calm: Sandbox, events: Path) -> None:
-    """What the API server says it did in all the tests before."""
+def calls(events: Path) -> tuple[set[tuple[str, str, str]], set[tuple[str, str, str]]]:
+    """What the API server says that the controller asked for, ever: allowed and forbidden."""
     user = f"system:serviceaccount:{controller.NAMESPACE}:{controller.ACCOUNT}"
     seen: dict[bool, set[tuple[str, str, str]]] = {True: set(), False: set()}
-    for line in events.read_text().splitlines():
+    for line in events.read_text().splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break  # it is being written
         event = json.loads(line)
         if event["user"]["username"] == user and (reference := event.get("objectRef")):
             allowed = event.get("responseStatus", {}).get("code") != HTTPStatus.FORBIDDEN
             seen[allowed].add((reference.get("apiGroup", ""), reference["resource"], event["verb"]))
-    # An API server that starts forbids everything until it has read the roles; so each call is allowed some time.
-    assert seen[False] <= seen[True]
-    parts = installation.LEASES | installation.REGISTRATION | installation.CERTIFICATES
+    return seen[True], seen[False]
+
+
+def test_it_made_no_call_that_its_role_does_not_list(calm: Sandbox, events: Path) -> None:
+    """What the API server says it did in this test and in all before."""
     leases = {("coordination.k8s.io", "leases", verb) for verb in ("get", "create", "update")}
-    assert seen[True] <= permissions.CALLS | {(each.group, each.resource, each.verb) for each in parts}
-    assert seen[True] >= leases | {("", "nodes", "patch"), ("", "pods", "watch"), ("", "namespaces", "watch")}
-    assert seen[True] >= {("", "secrets", "get"), ("", "secrets", "create"), ("", "events", "create")}
+    watches = {("", "pods", "watch"), ("", "namespaces", "watch")}
+    # An Event tells that there is no registration here, when a leader has found so for ten seconds.
+    needed = {*leases, *watches, ("", "nodes", "patch"), ("", "secrets", "get"), ("", "secrets", "create")}
+    needed.add(("", "events", "create"))
+
+    def lacking() -> set[tuple[str, str, str]]:
+        # An API server that starts forbids everything until it has read the roles; so each call is allowed some time.
+        allowed, forbidden = calls(events)
+        return (needed | forbidden) - allowed
+
+    pods.eventually(lambda: not lacking(), "call of every kind, allowed")
+    parts = installation.LEASES | installation.REGISTRATION | installation.CERTIFICATES
+    allowed, _ = calls(events)
+    assert allowed <= permissions.CALLS | {(each.group, each.resource, each.verb) for each in parts}
     assert calm.controllers[0].running

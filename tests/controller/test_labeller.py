@@ -72,7 +72,7 @@ class World:
     def labels(self, name: str) -> dict[str, str]:
         return self.server.nodes[name].labels
 
-    async def until(self, ready: Callable[[], bool], seconds: float = 10.0) -> None:
+    async def until(self, ready: Callable[[], bool], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not ready():
             assert time.monotonic() < end, self.labeller.problem or "it did not come to that"
@@ -88,7 +88,7 @@ class World:
 def play(directory: Path, scenario: Callable[[World], Awaitable[None]], per_second: float = 200.0) -> None:
     async def act() -> None:
         server = KubeServer()
-        async with asyncio.timeout(60), server.serve(directory) as api:
+        async with asyncio.timeout(200), server.serve(directory) as api:
             world = World(server, api, per_second)
             await scenario(world)
             await world.end()
@@ -260,7 +260,7 @@ def test_what_fails_for_a_while_is_written_afterwards(tmp_path: Path, fault: Fau
             world.add(f"n{number}", IMAGE)
         world.server.faults.extend([fault] * 4)
         world.start()
-        await world.until(lambda: all(KEY in found.labels for found in world.server.nodes.values()), 20)
+        await world.until(lambda: all(KEY in found.labels for found in world.server.nodes.values()))
         await world.until(lambda: world.labeller.writes["throttled"] >= 1)
 
     play(tmp_path, scenario)
@@ -279,7 +279,7 @@ def test_a_refusal_is_told_with_what_to_look_at_and_tried_ever_less(tmp_path: Pa
         assert "ValidatingAdmissionPolicy" in problem
         assert await world.quiet(2) <= IN_FLIGHT + 4
         world.server.fault = lambda _method, _path: None
-        await world.until(lambda: world.labeller.writes["applied"] > 0, 20)
+        await world.until(lambda: world.labeller.writes["applied"] > 0)
 
     play(tmp_path, scenario)
 
@@ -292,7 +292,7 @@ def test_one_node_that_is_refused_holds_up_no_other(tmp_path: Path) -> None:
         world.server.fault = lambda _method, path: refused if path.endswith("/n0") else None
         world.start()
         others = [found for name, found in world.server.nodes.items() if name != "n0"]
-        await world.until(lambda: all(KEY in found.labels for found in others), 15)
+        await world.until(lambda: all(KEY in found.labels for found in others))
         assert await world.quiet() == 0
         assert "n0" in (world.labeller.problem or "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import resource
 import signal
@@ -63,7 +64,7 @@ class Desk:
                 last = data
             await asyncio.sleep(0.005)
 
-    async def until(self, ready: Callable[[], bool], seconds: float = 10.0) -> None:
+    async def until(self, ready: Callable[[], bool], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not ready():
             assert time.monotonic() < end, self.publisher.problem or "it did not come to that"
@@ -76,7 +77,7 @@ def play(path: Path, scenario: Callable[[Desk], Awaitable[None]], rhythm: Rhythm
     async def act() -> None:
         tasks = [asyncio.create_task(desk.publisher.run()), asyncio.create_task(desk.watch())]
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(200):
                 await scenario(desk)
         finally:
             for task in tasks:
@@ -95,10 +96,10 @@ def test_nothing_is_written_before_everything_was_listed(tmp_path: Path) -> None
         assert desk.files() == []
         assert desk.publisher.age is None
         desk.cluster.replace("namespaces", [], 1.0)
-        await desk.until(lambda: desk.files() == ["snapshot.json"])
+        await desk.publisher.first.wait()  # which comes after the file, by a thread's end
+        assert desk.files() == ["snapshot.json"]
 
-    desk = play(tmp_path / "snapshot.json", scenario)
-    assert desk.publisher.first.is_set()
+    play(tmp_path / "snapshot.json", scenario)
 
 
 def test_it_is_what_the_webhook_reads(tmp_path: Path) -> None:
@@ -123,18 +124,23 @@ def test_it_is_what_the_webhook_reads(tmp_path: Path) -> None:
 
 def test_changes_are_written_but_not_too_often(tmp_path: Path) -> None:
     began = time.monotonic()
+    last: list[int] = []
 
     async def scenario(desk: Desk) -> None:
         desk.sync()
         await desk.until(lambda: desk.publisher.successes == 1)
-        for number in range(60):
+        for number in itertools.count():
             desk.change(number)
+            last[:] = [number]
+            if desk.publisher.successes >= 5:
+                break
             await asyncio.sleep(0.02)
         await desk.until(lambda: desk.cluster.version == (desk.publisher.written or never()).version)
 
     desk = play(tmp_path / "snapshot.json", scenario)
-    assert 3 <= desk.publisher.successes <= (time.monotonic() - began) / QUICK.apart + 1
-    assert decode(desk.path.read_bytes()).image("example.org/i:59") is not None
+    assert desk.publisher.successes <= (time.monotonic() - began) / QUICK.apart + 1
+    assert desk.publisher.successes < last[0], "each change was written by itself"
+    assert decode(desk.path.read_bytes()).image(f"example.org/i:{last[0]}") is not None
 
 
 def never() -> module.Written:
@@ -144,7 +150,7 @@ def never() -> module.Written:
 def test_without_a_change_it_is_touched_and_keeps_its_id(tmp_path: Path) -> None:
     async def scenario(desk: Desk) -> None:
         desk.sync()
-        await desk.until(lambda: len(desk.seen) == 3)
+        await desk.until(lambda: len(desk.seen) >= 3)
 
     desk = play(tmp_path / "snapshot.json", scenario)
     inventories = [decode(data) for _, data in desk.seen]
@@ -180,8 +186,8 @@ def test_it_looks_no_younger_than_what_is_known(tmp_path: Path) -> None:
         desk.change(7)
         await desk.until(lambda: decode(desk.path.read_bytes()).image("example.org/i:7") is not None)
         assert decode(desk.path.read_bytes()).time == pytest.approx(desk.frozen, abs=0.001)
-        desk.frozen = None
-        await desk.until(lambda: decode(desk.path.read_bytes()).time > time.time() - 0.5)
+        desk.frozen, thawed = None, time.time()
+        await desk.until(lambda: decode(desk.path.read_bytes()).time >= thawed)
 
     play(tmp_path / "snapshot.json", scenario)
 
@@ -192,7 +198,7 @@ def test_after_a_jump_of_the_clock_the_new_time_is_written_soon(tmp_path: Path, 
         desk.sync()
         await desk.until(lambda: len(desk.seen) == 1)
         desk.frozen = time.time() + jump
-        await desk.until(lambda: len(desk.seen) == 2, 5)
+        await desk.until(lambda: len(desk.seen) >= 2)
         assert decode(desk.seen[1][1]).time == pytest.approx(desk.frozen, abs=0.001)
 
     play(tmp_path / "snapshot.json", scenario, Rhythm(look=0.01, apart=0.2, touch=1000, jump=5))
@@ -233,7 +239,7 @@ async def fails_then_recovers(desk: Desk, mend: Callable[[], object], word: str)
     mend()
     await desk.until(lambda: desk.publisher.problem is None)
     assert decode(desk.path.read_bytes()).image("example.org/i:1") is not None
-    assert desk.files() == [desk.path.name]
+    await desk.until(lambda: desk.files() == [desk.path.name])
 
 
 def test_a_full_disk(tiny: Path) -> None:
@@ -246,9 +252,12 @@ def test_a_full_disk(tiny: Path) -> None:
 
         def mend() -> None:
             assert desk.path.read_bytes() == there
-            assert desk.files() == ["filler", "snapshot.json"]
             filler.unlink()
 
+        desk.change(1)
+        await desk.until(lambda: desk.publisher.failures >= 3)
+        # Between two attempts: during one there is a file more.
+        await desk.until(lambda: desk.files() == ["filler", "snapshot.json"])
         await fails_then_recovers(desk, mend, "No space left on device")
 
     play(tiny / "snapshot.json", scenario)

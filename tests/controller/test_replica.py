@@ -158,7 +158,7 @@ class Stage:
 def play(directory: Path, scenario: Callable[[Stage], Awaitable[None]]) -> None:
     async def act() -> None:
         server = KubeServer()
-        async with asyncio.timeout(60), server.serve(directory) as api:
+        async with asyncio.timeout(200), server.serve(directory) as api:
             await scenario(Stage(server, ObjectApi(api.transport)))
 
     asyncio.run(act())

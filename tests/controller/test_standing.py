@@ -61,7 +61,7 @@ class Candidate:
 def play(directory: Path, scenario: Callable[[KubeServer, KubeApi], Awaitable[None]]) -> None:
     async def act() -> None:
         server = KubeServer()
-        async with asyncio.timeout(60), server.serve(directory) as api:
+        async with asyncio.timeout(200), server.serve(directory) as api:
             await scenario(server, api)
 
     asyncio.run(act())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.drills.fleet import DRAIN_SECONDS, Fleet
+from tests.cluster.drills.fleet import DRAIN_SECONDS, SETTLE_SECONDS, Fleet
 from tests.cluster.pods import IMAGE
 from webhook.sandbox import install
 from webhook.sandbox.nodes import PretendNode
@@ -21,7 +21,7 @@ WEBHOOK_ARGUMENTS = (
 )
 CONTROLLER_ARGUMENTS = (
     "--certificate-seconds=0.1",
-    "--tls-settle-seconds=0.4",
+    f"--tls-settle-seconds={SETTLE_SECONDS}",
     "--tls-overlap-seconds=0.2",
     "--manage-webhook",
 )

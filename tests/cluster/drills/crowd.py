@@ -49,9 +49,7 @@ class Crowd(Threads):
 
     def wait_for(self, outcome: str, count: int, since: float) -> None:
         """Return when so many pods that were asked for after a moment have come out so."""
-        pods.eventually(
-            lambda: self.outcomes(since).count(outcome) >= count, f"{count} pods that are {outcome}", seconds=40
-        )
+        pods.eventually(lambda: self.outcomes(since).count(outcome) >= count, f"{count} pods that are {outcome}")
 
     def _create(self, thread: int) -> None:
         number = 0

@@ -20,8 +20,10 @@ from webhook.sandbox.replica import Replica
 from webhook.sandbox.sandbox import Sandbox
 
 PERIOD_SECONDS = 0.2
-TIMEOUT_SECONDS = 0.5
 """Ten times as fast as the probe of manifests/base, and of one mind after one failure."""
+
+TIMEOUT_SECONDS = 3.0
+"""Longer than a busy machine keeps a replica waiting that is in order: its endpoint must not go for that."""
 
 _SERVICE = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/services/{names.WEBHOOK_SERVICE}"
 _ENDPOINTS = f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/endpoints/{names.WEBHOOK_SERVICE}"

@@ -57,7 +57,7 @@ def served(fleet: Fleet) -> set[str]:
     return {handshake(fleet.address, each.webhook.port, trusted) for each in fleet.replicas}
 
 
-def wait_until_served(fleet: Fleet, *, other_than: str = "", seconds: float = 40.0) -> str:
+def wait_until_served(fleet: Fleet, *, other_than: str = "", seconds: float = 90.0) -> str:
     """Return when every replica serves the leaf of the Secret, which is another one than was said; its serial."""
 
     def look() -> str | None:
@@ -84,4 +84,4 @@ def wait_until_at_rest(fleet: Fleet) -> None:
         trusted = registration.bundle(registration.read(fleet.box))
         return not found.keys() & {"next-ca.crt", "old-ca.crt"} and trusted.strip() == found["ca.crt"].strip()
 
-    pods.eventually(at_rest, "end of the rotation", 60)
+    pods.eventually(at_rest, "end of the rotation")

@@ -1,4 +1,4 @@
-"""Certificates that expire, are lost, are not trusted, or change two hundred times, while pods are created."""
+"""Certificates that expire, are lost, are not trusted, or change again and again, while pods are created."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from webhook.sandbox.controller import Controller
 
 pytestmark = pytest.mark.cluster
 
-ROTATIONS = 200
+ROTATIONS = 60
 AUTHORITY_EVERY = 10
 THREADS = 3
+LIFETIME = timedelta(seconds=10)
+"""Of a leaf that expires: webhooks must read it before, or they would not serve it at all."""
 
 
 @contextmanager
@@ -53,7 +55,7 @@ def test_a_certificate_that_expired(fleet: Fleet, crowded: str) -> None:
         with asleep(*box.controllers):
             held = secret.read(box)
             authority = load_pair(held["ca.crt"], held["ca.key"])
-            leaf = issue_leaf(authority, [SERVER_NAME, "127.0.0.1"], datetime.now(UTC), lifetime=timedelta(seconds=2))
+            leaf = issue_leaf(authority, [SERVER_NAME, "127.0.0.1"], datetime.now(UTC), lifetime=LIFETIME)
             secret.write(box, {"tls.crt": leaf.certificate_pem, "tls.key": leaf.key_pem})
             for replica in fleet.replicas:
                 (replica.webhook.pair / "tls.key").write_bytes(leaf.key_pem)
@@ -86,7 +88,8 @@ def test_a_replica_that_lags_behind_a_rotation(fleet: Fleet, crowded: str) -> No
     secret.wait_until_at_rest(fleet)
     before = secret.read(fleet.box)
     replicas = list(fleet.replicas)
-    lagging = [each.controller for each in replicas if each.controller and not each.controller.is_leader()]
+    leading = fleet.leader()
+    lagging = [each.controller for each in replicas if each.controller not in (None, leading)]
     with fleet.drill(crowded) as drill, Handshakes(fleet.box, fleet.address, replicas) as clients:
         with asleep(*lagging):
             secret.ask(fleet.box, "authority")
@@ -104,20 +107,20 @@ def test_a_replica_that_lags_behind_a_rotation(fleet: Fleet, crowded: str) -> No
 def test_a_leader_that_dies_in_the_middle_of_a_rotation(fleet: Fleet, crowded: str) -> None:
     secret.wait_until_at_rest(fleet)
     before = secret.wait_until_served(fleet)
-    [leading] = [each for each in fleet.box.controllers if each.is_leader()]
+    leading = fleet.leader()
     replicas = list(fleet.replicas)
     with fleet.drill(crowded) as drill, Handshakes(fleet.box, fleet.address, replicas) as clients:
         secret.ask(fleet.box, "authority")
         pods.eventually(lambda: "next-ca.crt" in secret.read(fleet.box), "next authority")
         leading.kill()
         leading.start()  # by the kubelet; its lease, which nobody gave back, is another's to take
-        secret.wait_until_served(fleet, other_than=before, seconds=60)
+        secret.wait_until_served(fleet, other_than=before)
         secret.wait_until_at_rest(fleet)
     assert (drill.cold, drill.calls.failed_open) == (0, 0)
     assert clients.failures == []
 
 
-def test_two_hundred_rotations(fleet: Fleet, crowded: str) -> None:
+def test_sixty_rotations(fleet: Fleet, crowded: str) -> None:
     secret.wait_until_at_rest(fleet)
     replicas = list(fleet.replicas)
     serials = [secret.wait_until_served(fleet)]
