@@ -1,0 +1,127 @@
+"""What many replayed records come to. Tallies of parts, added in the order of the parts, are the tally of the whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from webhook.report.difference import KINDS, Group
+from webhook.report.record import Recorded
+from webhook.report.replay import Replayed
+
+FINDINGS = ("changed", "denied", "errors", "conflicts", "laws", "unfaithful")
+"""What a replay can find, counted in admissions.
+
+Pods that come out otherwise; pods denied now and not before; policies that fail now and did not before; more conflicts
+than before; a law is broken, or Audit does not say what Enforce does; the recorded answer is not reproduced from the
+recorded facts.
+"""
+
+_MOST_TOLD = 20  # of each kind
+
+
+class Told(NamedTuple):
+    """One finding to look at: `what` is a sentence without values of the pod."""
+
+    kind: str
+    place: str
+    pod: str
+    what: str
+
+
+@dataclass(slots=True)
+class ReplayTally:
+    """The sums. `inventories` counts how the inventory was found, `apart` is the greatest distance in seconds.
+
+    `policies` and `versions` count what the records were decided by. `comparable` are those whose facts are the
+    recorded ones, `proven` those where Audit says what Enforce does.
+    """
+
+    admissions: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    files: set[str] = field(default_factory=set)
+    found: Counter[str] = field(default_factory=Counter)
+    inventories: Counter[str] = field(default_factory=Counter)
+    apart: float = 0.0
+    policies: Counter[str] = field(default_factory=Counter)
+    versions: Counter[str] = field(default_factory=Counter)
+    comparable: int = 0
+    proven: int = 0
+    unreadable: int = 0
+    told: list[Told] = field(default_factory=list)
+    _groups: dict[tuple[str, str, tuple[str, ...]], Group] = field(default_factory=dict)
+
+    def add(self, recorded: Recorded, replayed: Replayed, how: str, apart: float) -> None:
+        """Count one record."""
+        self.admissions += 1
+        self.first = min(self.first or recorded.time, recorded.time)
+        self.last = max(self.last or recorded.time, recorded.time)
+        self.files.add(recorded.file)
+        self.inventories[how] += 1
+        self.apart = max(self.apart, apart)
+        self.policies[recorded.facts.policies] += 1
+        self.versions[recorded.version] += 1
+        self.comparable += replayed.unfaithful is not None
+        self.proven += not replayed.unequal
+        pod = f"{replayed.pod.namespace}/{replayed.pod.name}"
+        laws = [*([replayed.unequal] if replayed.unequal else []), *replayed.violations]
+        difference = replayed.difference
+        sentences = {
+            "denied": difference.lines[0] if difference is not None and replayed.denied and difference.lines else "",
+            "errors": f"policy {', '.join(replayed.errors)} fails" if replayed.errors else "",
+            "conflicts": f"conflicts: {replayed.conflicts} more" if replayed.conflicts else "",
+            "laws": "; ".join(laws),
+            "unfaithful": replayed.unfaithful or "",
+        }
+        for kind, what in sentences.items():
+            if what:
+                self.found[kind] += 1
+                self._tell(Told(kind, recorded.place, pod, what))
+        if difference is not None:
+            self.found["changed"] += difference.kind != "verdict"
+            self._join(Group(difference, 1, difference.seconds))
+
+    def merge(self, later: ReplayTally) -> None:
+        """Add the tally of the records that come after these."""
+        self.admissions += later.admissions
+        self.first = min(filter(None, (self.first, later.first)), default=None)
+        self.last = max(filter(None, (self.last, later.last)), default=None)
+        self.files |= later.files
+        self.apart = max(self.apart, later.apart)
+        self.comparable += later.comparable
+        self.proven += later.proven
+        self.unreadable += later.unreadable
+        for mine, theirs in (
+            (self.found, later.found),
+            (self.inventories, later.inventories),
+            (self.policies, later.policies),
+            (self.versions, later.versions),
+        ):
+            mine.update(theirs)
+        for told in later.told:
+            self._tell(told)
+        for group in later._groups.values():
+            self._join(group)
+
+    @property
+    def groups(self) -> list[Group]:
+        """The differences that read the same, together, in the order of `webhook.report.difference.grouped`."""
+        return sorted(self._groups.values(), key=_order)
+
+    def _join(self, group: Group) -> None:
+        first = group.first
+        known = self._groups.setdefault((first.kind, first.pod.namespace, first.lines), Group(first))
+        known.count += group.count
+        known.seconds += group.seconds
+
+    def _tell(self, told: Told) -> None:
+        if sum(each.kind == told.kind for each in self.told) < _MOST_TOLD:
+            self.told.append(told)
+
+
+def _order(group: Group) -> tuple[int, int, str, str]:
+    first = group.first
+    return KINDS.index(first.kind), -group.count, first.pod.namespace, first.pod.name
