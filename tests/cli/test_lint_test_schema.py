@@ -12,8 +12,9 @@ import yaml
 from click.testing import CliRunner, Result
 
 from webhook.admission.decision import Decision
-from webhook.cli import cases
+from webhook.cli import trial
 from webhook.cli.main import main
+from webhook.report import rehearsal
 
 STEERING = Path(__file__).parents[2] / "policies" / "image-steering"
 CASE = "cases/two-of-four-warm"
@@ -180,7 +181,9 @@ def test_a_policy_at_fault_fails_its_cases_and_is_told_once(policy: Path) -> Non
 def test_a_decision_that_breaks_a_law_is_never_written(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = {"metadata": {}, "spec": {"containers": [], "nodeName": "elsewhere"}}
     remove = [{"op": "remove", "path": "/metadata/name"}]
-    monkeypatch.setattr(cases, "admit", lambda *_: Decision(patch=remove, pod=other, violations=("nodes widened",)))
+    for module in (trial, rehearsal):
+        decided = Decision(patch=remove, pod=other, violations=("nodes widened",))
+        monkeypatch.setattr(module, "admit", lambda *_, decided=decided: decided)
     expected = policy / CASE / "expected.yaml"
     before = expected.read_bytes()
     result, failures = results(policy, "--update")["steering/two-of-four-warm"]

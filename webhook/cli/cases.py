@@ -1,9 +1,7 @@
 """The cases that stand beside policies: a pod, the facts of its world, and the decision one expects.
 
 A case is a directory `<policy directory>/cases/<case>/` of exactly three files: `input.yaml` (a pod, or a workload
-whose first pod counts), `facts.yaml` and `expected.yaml`. Every run also holds the decision to the laws that need no
-writing down: the patch makes the pod (by jsonpatch, which shares no code with what made the patch), and a second review
-of the result changes nothing.
+whose first pod counts), `facts.yaml` and `expected.yaml`. `webhook.cli.warm_tests` has the other form.
 """
 
 from __future__ import annotations
@@ -11,25 +9,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import jsonpatch
-
-from webhook.admission import admit
 from webhook.admission.decision import Decision, Facts
 from webhook.cel import Environment
 from webhook.cli.documents import read_file
-from webhook.cli.errors import CouldNotRun, printable
+from webhook.cli.errors import CouldNotRun
 from webhook.cli.options import DEFAULT_HYDRATOR_IMAGE
+from webhook.cli.policy_sets import PolicySets
 from webhook.cli.previews import decision_json
 from webhook.cli.render import diff_text, yaml_text
-from webhook.cli.world import in_namespace, installation, read_policies
+from webhook.cli.trial import Judgement, Outcome, Situation, Trial, decided
+from webhook.cli.trial import run as run_trial
+from webhook.cli.warm_tests import holds_tests
+from webhook.cli.world import in_namespace, installation
 from webhook.inventory.snapshot import UnreadableSnapshot, decode
-from webhook.kube import Object
 from webhook.kube.review import AdmissionRequest, for_pod
 from webhook.kube.workload import FoundPod, pods_of
 from webhook.policy.model import PolicySet
+from webhook.report.subset import same
+from webhook.sources.policy_files import SUFFIXES, TEST_SUFFIXES
 
 FILES: Final = ("input.yaml", "facts.yaml", "expected.yaml")
 FACTS: Final = frozenset({"namespace", "namespaceLabels", "inventory", "settings"})
@@ -49,15 +50,6 @@ class Case:
         return f"{self.policies.resolve().name}/{self.directory.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a case went: `failures` is empty unless `result` is "failed"."""
-
-    case: Case
-    result: str
-    failures: tuple[str, ...] = ()
-
-
 def find(roots: Sequence[str]) -> list[Case]:
     """All cases at or below the given directories, in name order, each once. Raises CouldNotRun for what is none."""
     found: dict[Path, Case] = {}
@@ -70,71 +62,66 @@ def find(roots: Sequence[str]) -> list[Case]:
         folders = [root] if root.resolve().name == "cases" else sorted(root.rglob("cases"))
         for folder in filter(Path.is_dir, folders):
             for entry in sorted(folder.iterdir()):
+                if _holds_other_tests(entry):
+                    continue
                 found.setdefault(
                     entry.resolve(), Case(entry, folder.parent if folder != root else folder.resolve().parent)
                 )
     return list(found.values())
 
 
+def _holds_other_tests(entry: Path) -> bool:
+    """Whether an entry of `cases` is a file of WarmTests, or a directory of nothing but those."""
+    if entry.is_dir():
+        within = [each.name for each in entry.iterdir()]
+        return not set(FILES).intersection(within) and any(name.endswith(TEST_SUFFIXES) for name in within)
+    return entry.suffix in SUFFIXES and holds_tests(entry)
+
+
+def trial(case: Case, *, update: bool = False) -> Trial:
+    """The case as one to be run; with `update`, what is decided is written into `expected.yaml`."""
+    return Trial(
+        suite=case.policies.resolve().name,
+        case=case.directory.name,
+        file=str(case.directory / "expected.yaml"),
+        line=1,
+        directory=str(case.directory),
+        policies=(str(case.policies),),
+        load=partial(_load, case, update=update),
+        judge=partial(_update if update else _judge, case),
+    )
+
+
 def run(case: Case, *, update: bool = False, environment: Environment | None = None) -> Outcome:
     """Run one case, with `update` writing what was decided into `expected.yaml`. Never raises for what a file holds."""
-    try:
-        stray = _stray(case.directory, update=update)
-        if stray:
-            return Outcome(case, "failed", stray)
-        decision, broken = decide(case, environment)
-    except CouldNotRun as error:
-        return Outcome(case, "failed", (printable(error.message),))
-    actual = decision_json(decision)
-    expected_file = case.directory / "expected.yaml"
-    if broken:
-        return Outcome(case, "failed", broken)
-    if update:
-        text = yaml_text(_ordered(actual))
-        if expected_file.exists() and expected_file.read_text(encoding="utf-8") == text:
-            return Outcome(case, "passed")
-        expected_file.write_text(text, encoding="utf-8")
-        return Outcome(case, "updated")
-    try:
-        expected = _one(expected_file)
-    except CouldNotRun as error:
-        return Outcome(case, "failed", (printable(error.message),))
-    if _same(expected, actual):
-        return Outcome(case, "passed")
-    difference = diff_text(_ordered(expected), _ordered(actual), ("expected", "decided"))
-    return Outcome(case, "failed", (f"{expected_file}: the decision is another one\n{difference.rstrip()}",))
+    return run_trial(trial(case, update=update), PolicySets(environment))
 
 
-def decide(case: Case, environment: Environment | None = None) -> tuple[Decision, tuple[str, ...]]:
-    """The decision of a case, and the laws it breaks. Raises CouldNotRun where a file is at fault."""
-    policies = read_policies(str(case.policies), environment)
-    errors = [str(problem) for problem in policies.problems if problem.severity == "error"]
-    if errors:
-        raise CouldNotRun("\n".join(errors))
-    request, facts = situation(case, policies)
-    assert request.object is not None
-    pod, namespace = request.object, request.namespace
-    decision = admit(request, facts)
-    broken = [f"law broken: {violation}" for violation in decision.violations]
-    for name, operations, result in (
-        ("patch", decision.patch, decision.pod),
-        ("wouldPatch", decision.would_patch, decision.would_pod),
-    ):
-        if operations and (result is None or not _makes(operations, pod, result)):
-            broken.append(f"{name} does not make the pod that was decided")
-        if operations and result is not None:
-            again = admit(for_pod(result, namespace=namespace), facts)
-            if again.patch or again.would_patch:
-                left = json.dumps(again.patch or again.would_patch)
-                broken.append(f"a second review of the result of {name} changes it again: {left}")
-    return decision, tuple(broken)
+def _load(case: Case, policies: PolicySets, *, update: bool) -> Situation:
+    stray = _stray(case.directory, update=update)
+    if stray:
+        raise CouldNotRun("\n".join(stray))
+    return Situation(*situation(case, policies.at([str(case.policies)])))
 
 
-def _makes(operations: list[Object], pod: Object, result: Object) -> bool:
-    try:
-        return _same(jsonpatch.apply_patch(pod, operations), result)
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
-        return False
+def _judge(case: Case, made: Situation, decision: Decision) -> Judgement:
+    file = case.directory / "expected.yaml"
+    expected, actual = _one(file), decision_json(decision)
+    if same(expected, actual):
+        return Judgement()
+    difference = diff_text(_ordered(expected), _ordered(actual), ("expected", "decided")).rstrip()
+    told = decided(made, decision, with_pod=False)
+    return Judgement((f"{file}: the decision is another one\n{difference}\n{told}",))
+
+
+def _update(case: Case, made: Situation, decision: Decision) -> Judgement:
+    del made
+    file = case.directory / "expected.yaml"
+    text = yaml_text(_ordered(decision_json(decision)))
+    if file.exists() and file.read_text(encoding="utf-8") == text:
+        return Judgement()
+    file.write_text(text, encoding="utf-8")
+    return Judgement(updated=True)
 
 
 def _stray(directory: Path, *, update: bool) -> tuple[str, ...]:
@@ -208,11 +195,6 @@ def _fields(value: Any, known: frozenset[str], where: str) -> Mapping[str, Any]:
         if name not in known:
             raise CouldNotRun(f"{where}: unknown field {name!r}", hint=f"known: {', '.join(sorted(known))}")
     return value
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equal as JSON: `true` is not 1, and the order of keys does not count."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _ordered(expected: Any) -> Any:

@@ -2,65 +2,119 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from webhook.cli.errors import ExitCode
-from webhook.cli.options import option
+from webhook.cli.options import FiniteRange, option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from webhook.cli.trial import Outcome
+    from webhook.report.coverage import Coverage
 
 
 @click.command()
-@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
+@click.argument("places", metavar="DIR...", nargs=-1, required=True)
 @option(
     "--update",
     is_flag=True,
     help="Write what is decided now into the expected.yaml files. Read the diff before you commit it.",
 )
+@option("--filter", "filters", multiple=True, metavar="GLOB", help="Only cases whose TEST/CASE or CASE is like this.")
+@option("--coverage", "with_coverage", is_flag=True, help="Show what of the policies no case exercises.")
+@option(
+    "--fail-under",
+    type=FiniteRange(0, 100),
+    default=None,
+    metavar="PERCENT",
+    help="Fail when the cases exercise less of the policies; implies --coverage.",
+)
+@option("--junit", metavar="FILE", default="", help="Write a JUnit report to FILE, for CI.")
+@option("--seed", default="", metavar="TEXT", help="Another order of the other injectors; any text.")
 @option("--output", type=click.Choice(["table", "json"]), default="table", help="A table for people, JSON for scripts.")
 @click.pass_context
-def command(ctx: click.Context, *, directories: tuple[str, ...], update: bool, output: str) -> None:
-    """Run the cases at or below each DIR.
+def command(
+    ctx: click.Context,
+    *,
+    places: tuple[str, ...],
+    update: bool,
+    filters: tuple[str, ...],
+    with_coverage: bool,
+    fail_under: float | None,
+    junit: str,
+    seed: str,
+    output: str,
+) -> None:
+    """Run the cases at or below each DIR, or in each WarmTest file.
 
-    A case is a directory of three files below its policy:
+    A case is one of a WarmTest (`kind: WarmTest`, in NAME.test.yaml, below cases/ or tests/, or beside a policy):
+
+    \b
+      cases:
+        - name: vLLM gets its model
+          workload: vllm.yaml
+          expect: {matched: [vllm-s3-nvme], changes: [hydration, env]}
+
+    or a directory of three files below its policy:
 
     \b
       <policy>/cases/<case>/input.yaml      a pod, or a workload whose first pod counts
       <policy>/cases/<case>/facts.yaml      namespace, namespaceLabels, inventory, settings
       <policy>/cases/<case>/expected.yaml   the decision; --update writes it
 
-    Beyond the expected decision every case must keep two laws: the patch makes the pod that was decided, and
-    reviewing that pod again changes nothing.
+    Beyond what it expects every case must keep the laws: the patch makes the pod that was decided, reviewing that pod
+    again changes nothing, and among other injectors, in any order, nothing is lost or comes twice, and it settles.
 
-    Exit codes: 0 all pass; 1 a case fails; 2 could not run; 3 no case found.
+    Exit codes: 0 all pass; 1 a case fails, or too little is exercised; 2 could not run; 3 no case found.
+
+    \b
+    Examples:
+      warmpod test policies/
+      warmpod test policies/ --filter 'vllm-*/*'
+      warmpod test policies/ --coverage --fail-under 90 --junit report.xml
+      warmpod test policies/ --update && git diff policies/
     """  # noqa: D301 - click keeps the lines after a backspace character as they are
-    from webhook.cli import cases, render
-    from webhook.cli.errors import say
+    from webhook.cli import discovery, trial_runs
+    from webhook.cli.errors import CouldNotRun, say
+    from webhook.cli.trial import tally
 
-    outcomes = [cases.run(case, update=update) for case in cases.find(directories)]
-    tally = {
-        result: sum(outcome.result == result for outcome in outcomes) for result in ("passed", "failed", "updated")
-    }
-    if output == "json":
-        listed = [
-            {
-                "name": outcome.case.name,
-                "directory": str(outcome.case.directory),
-                "result": outcome.result,
-                "failures": list(outcome.failures),
-            }
-            for outcome in outcomes
-        ]
-        render.show(render.json_text({"cases": listed, **tally}))
-    else:
-        render.table(("CASE", "RESULT"), [(outcome.case.name, outcome.result) for outcome in outcomes])
-        # A policy with errors fails all of its cases: that is said once.
-        failed: dict[str, list[str]] = {}
-        for outcome in outcomes:
-            for failure in outcome.failures:
-                failed.setdefault(failure, []).append(outcome.case.name)
-        for failure, named in failed.items():
-            render.show(render.failure_text(", ".join(named), failure))
-    if not outcomes:
-        say("note", f"no case below {', '.join(directories)}: a policy's cases stand in <policy>/cases/<case>/")
+    trials = discovery.trials(places, update=update, filters=filters)
+    measured = with_coverage or fail_under is not None
+    if not trials and not measured:
+        where = ", ".join(places)
+        text = f"no case below {where}: a policy's cases stand in <policy>/cases/<case>/ or NAME.test.yaml"
+        say("note", f"no case below {where} is like {' or '.join(filters)}" if filters else text)
+        if output == "json":
+            _show([], None, output)
         ctx.exit(ExitCode.NOTHING_TO_DO)
-    say("note", ", ".join(f"{count} {result}" for result, count in tally.items() if count or result == "failed"))
-    ctx.exit(ExitCode.FINDINGS if tally["failed"] else ExitCode.OK)
+    outcomes = trial_runs.run(trials, seed=seed, observe=measured)
+    coverage = trial_runs.coverage(places, trials, outcomes) if measured else None
+    if junit:
+        from webhook.report.junit import junit_text
+
+        try:
+            with open(junit, "w", encoding="utf-8") as stream:  # noqa: PTH123  as click's own files
+                stream.write(junit_text(outcomes))
+        except OSError as error:
+            raise CouldNotRun(f"--junit {junit}: {error.strerror}") from error
+    _show(outcomes, coverage, output)
+    counts = tally(outcomes)
+    say("note", ", ".join(f"{count} {result}" for result, count in counts.items() if count or result == "failed"))
+    short = coverage is not None and fail_under is not None and coverage.percent < fail_under
+    if short and coverage is not None:
+        say("error", f"the cases exercise {coverage.percent:g} % of the policies, --fail-under wants {fail_under:g} %")
+    ctx.exit(ExitCode.FINDINGS if counts["failed"] or short else ExitCode.OK)
+
+
+def _show(outcomes: Sequence[Outcome], coverage: Coverage | None, output: str) -> None:
+    from webhook.cli import render, trial_view
+
+    if output == "json":
+        render.show(render.json_text(trial_view.as_json(outcomes, coverage)))
+        return
+    trial_view.table(outcomes)
+    if coverage is not None:
+        trial_view.coverage_table(coverage)

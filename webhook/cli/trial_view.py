@@ -1,0 +1,88 @@
+"""How cases went, for people and for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from webhook.cli import render
+from webhook.cli.errors import say
+from webhook.cli.trial import Outcome, tally
+from webhook.report.coverage import Coverage
+
+_MOST_MISSING = 200
+
+
+def as_json(outcomes: Sequence[Outcome], coverage: Coverage | None) -> dict[str, Any]:
+    """What `--output json` prints."""
+    listed = [
+        {
+            "name": outcome.name,
+            "directory": outcome.directory,
+            "file": outcome.file,
+            "line": outcome.line,
+            "result": outcome.result,
+            "failures": list(outcome.failures),
+            "notes": list(outcome.notes),
+            "seconds": round(outcome.seconds, 4),
+        }
+        for outcome in outcomes
+    ]
+    found: dict[str, Any] = {"cases": listed, **tally(outcomes)}
+    if coverage is not None:
+        found["coverage"] = {
+            "percent": coverage.percent,
+            "exercised": len(coverage.declared) - len(coverage.missing),
+            "declared": len(coverage.declared),
+            "policies": [
+                {"file": file, "policy": policy, "exercised": seen, "declared": count}
+                for file, policy, seen, count in coverage.policies
+            ],
+            "elements": [
+                {**element._asdict(), "cases": coverage.cases[element]}
+                for element in sorted({*coverage.declared, *coverage.cases})
+            ],
+        }
+    return found
+
+
+def table(outcomes: Sequence[Outcome]) -> None:
+    """Every case on a line; below, what those that failed failed on, said once where several share it."""
+    render.table(("CASE", "RESULT"), [(outcome.name, outcome.result) for outcome in outcomes])
+    failed: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for failure in outcome.failures:
+            failed.setdefault(failure, []).append(outcome.name)
+    for failure, named in failed.items():
+        render.show(render.failure_text(", ".join(named), failure))
+    noted: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for note in outcome.notes:
+            noted.setdefault(note, []).append(outcome.name)
+    for note, named in noted.items():
+        say("note", f"{', '.join(named)}: {note}")
+
+
+def coverage_table(coverage: Coverage) -> None:
+    """What no case exercises, by file and line, and how much is exercised of each policy."""
+    missing = coverage.missing
+    if missing:
+        render.show("\n")
+        render.table(
+            ("NOT EXERCISED BY ANY CASE", "POLICY", "PLACE"),
+            [(each.what, each.policy, f"{each.file}:{each.line}") for each in missing[:_MOST_MISSING]],
+        )
+    if len(missing) > _MOST_MISSING:
+        say("note", f"{len(missing) - _MOST_MISSING} more; --output json has all")
+    render.show("\n")
+    render.table(
+        ("POLICY", "EXERCISED", "OF", ""),
+        [
+            *((policy, str(seen), str(count), _share(seen, count)) for _, policy, seen, count in coverage.policies),
+            ("all", str(len(coverage.declared) - len(missing)), str(len(coverage.declared)), f"{coverage.percent:g} %"),
+        ],
+    )
+
+
+def _share(seen: int, count: int) -> str:
+    return f"{int(1000 * seen / count) / 10 if count else 100:g} %"
