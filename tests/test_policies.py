@@ -12,7 +12,7 @@ from webhook import cel
 from webhook.admission import admit
 from webhook.cli import cases, documents, world
 from webhook.cli.main import main
-from webhook.cli.previews import decision_json, previews
+from webhook.cli.previews import decision_json, previews, reviews
 from webhook.cli.render import json_text
 from webhook.policy.schema import json_schema
 
@@ -97,11 +97,10 @@ def test_names_the_schema_in_its_first_line(directory: Path) -> None:
 
 
 def test_a_public_vllm_deployment_is_helped_unchanged() -> None:
+    parsed = documents.parse(PUBLIC_VLLM.encode(), "public.yaml")
     (found,) = previews(
-        documents.parse(PUBLIC_VLLM.encode(), "public.yaml"),
+        reviews(parsed, namespace="default", labels={}, known={}),
         world.installation(world.read_policies(str(POLICIES)), "warmpod:test", "baseline"),
-        namespace="default",
-        labels={},
     )
     assert found.decision.pod is not None
     (init,) = found.decision.pod["spec"]["initContainers"]

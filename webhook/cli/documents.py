@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document of a stream and where it starts (`line` counts from 1)."""
+    """One document of a stream and where it starts (`line` counts from 1; 0 for an object that no file holds)."""
 
     file: str
     line: int
@@ -70,6 +71,7 @@ def parse(data: bytes, file: str) -> list[Document]:
             f"{file}:{line}: not text in UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start})",
             hint="Warmpod reads YAML and JSON manifests",
         ) from error
+    text = _manifest(text)
     if text.lstrip()[:1] in ("{", "["):
         documents = _parse_json(text, file)
         if documents is not None:
@@ -79,6 +81,24 @@ def parse(data: bytes, file: str) -> list[Document]:
     except Refused as error:
         where = ":".join(str(part) for part in (file, error.line, error.column) if part)
         raise CouldNotRun(f"{where}: {error}") from error
+
+
+def _manifest(text: str) -> str:
+    """What `helm install --dry-run` says, without the words for people around the manifests; lines keep their number.
+
+    Hooks and manifests are streams of documents, the notes at the end are any text.
+    """
+    if not _HELM.match(text) or not _PARTS.search(text):
+        return text
+    start = next(found.start() for found in _PARTS.finditer(text))
+    end = next((found.start() for found in _NOTES.finditer(text, start)), len(text))
+    return "\n" * text.count("\n", 0, start) + _PARTS.sub("", text[start:end])
+
+
+#: The first lines of a release, and the headings of its parts.
+_HELM: Final = re.compile(r"NAME: \S+\nLAST DEPLOYED: ")
+_PARTS: Final = re.compile(r"^(?:HOOKS|MANIFEST):$", re.MULTILINE)
+_NOTES: Final = re.compile(r"^NOTES:$", re.MULTILINE)
 
 
 def _parse_json(text: str, file: str) -> list[Document] | None:

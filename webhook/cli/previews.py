@@ -12,6 +12,7 @@ from webhook.admission import admit
 from webhook.admission.decision import Decision, Facts
 from webhook.cli.documents import Document
 from webhook.cli.errors import CouldNotRun, printable
+from webhook.cli.progress import tracked
 from webhook.cli.render import diff_text, json_text, yaml_text
 from webhook.cli.world import in_namespace
 from webhook.kube import Object
@@ -20,8 +21,28 @@ from webhook.kube.workload import pods_of
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """A pod on its way into a cluster. `source` is `FILE:LINE`, and the path of the pod in its document.
+
+    `kind` and `name` are those of the object that holds it; `labels` are its namespace's, None when nobody knows them.
+    """
+
+    source: str
+    kind: str
+    namespace: str
+    name: str
+    sent: Object
+    labels: Mapping[str, str] | None
+
+    def decided(self, facts: Facts) -> Decision:
+        """What would happen to it."""
+        mine = in_namespace(facts, self.namespace, self.labels)
+        return admit(for_pod(self.sent, namespace=self.namespace), mine)
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
-    """What would happen to one pod. `source` is `FILE:LINE`, and the path of the pod in its document."""
+    """What would happen to one pod; the fields of its review are its own."""
 
     source: str
     kind: str
@@ -38,31 +59,40 @@ class Preview:
         return not decision.allowed or errored or bool(decision.violations)
 
 
-def previews(
-    documents: Iterable[Document], facts: Facts, *, namespace: str, labels: Mapping[str, str] | None
-) -> list[Preview]:
-    """Review every pod of every document, in order.
+def previews(found: Iterable[Review], facts: Facts) -> list[Preview]:
+    """What would happen to each of these pods, in order."""
+    return [
+        Preview(one.source, one.kind, one.namespace, one.name, one.sent, one.decided(facts))
+        for one in tracked(found, "pods")
+    ]
 
-    `labels` None: a namespace has the labels of its document in the same input, else those the inventory knows, else
-    none. Raises CouldNotRun for a document that is no Kubernetes object.
+
+def reviews(
+    documents: Iterable[Document],
+    *,
+    namespace: str,
+    labels: Mapping[str, str] | None,
+    known: Mapping[str, Mapping[str, str] | None],
+) -> Iterator[Review]:
+    """Every pod of every document, in order.
+
+    `labels` None: a namespace has the labels of its document in the same input, else those in `known`, else none.
+    Raises CouldNotRun for a document that is no Kubernetes object.
     """
     documents = list(documents)
-    known: dict[str, Mapping[str, str]] = {**facts.inventory.namespaces, **_namespaces(documents)}
-    items: list[Preview] = []
+    known = {**known, **_namespaces(documents)}
     for document in documents:
+        place = f"{document.file}:{document.line}" if document.line else document.file
         if not isinstance(document.content, (dict, list)):
             raise CouldNotRun(
-                f"{document.file}:{document.line}: not a Kubernetes object but {_kind_of(document.content)}",
+                f"{place}: not a Kubernetes object but {_kind_of(document.content)}",
                 hint="Warmpod reads YAML and JSON manifests",
             )
         for content in document.content if isinstance(document.content, list) else [document.content]:
             for found in pods_of(content) if isinstance(content, dict) else ():
                 space = found.namespace or namespace
-                mine = in_namespace(facts, space, known.get(space, {}) if labels is None else labels)
-                decision = admit(for_pod(found.pod, namespace=space), mine)
-                source = f"{document.file}:{document.line} {found.path}".rstrip()
-                items.append(Preview(source, found.kind, space, found.name, found.pod, decision))
-    return items
+                mine = known.get(space, {}) if labels is None else labels
+                yield Review(f"{place} {found.path}".rstrip(), found.kind, space, found.name, found.pod, mine)
 
 
 def _namespaces(documents: list[Document]) -> dict[str, Mapping[str, str]]:

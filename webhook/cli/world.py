@@ -58,15 +58,20 @@ def policy_sources(location: str) -> list[Source]:
 
 
 def read_policies_at(
-    text: str, around: str = ".", environment: Environment | None = None, *, may_be_empty: bool = False
+    text: str,
+    around: str = ".",
+    environment: Environment | None = None,
+    *,
+    may_be_empty: bool = False,
+    is_revision: bool = False,
 ) -> PolicySet:
     """The policies of a directory or file; where there is none of this name, those of a Git revision `REV[:PATH]`.
 
     The repository is the one around `around`, and PATH counts from its root, or from the working directory where it
-    begins with a dot; without one it is `around` itself. Problems name their files as `REV:PATH`. Raises CouldNotRun;
-    NoPolicies where there are none, unless `may_be_empty`.
+    begins with a dot; without one it is `around` itself. Problems name their files as `REV:PATH`. With `is_revision` a
+    file of that name does not count. Raises CouldNotRun; NoPolicies where there are none, unless `may_be_empty`.
     """
-    if Path(text).exists():
+    if not is_revision and Path(text).exists():
         return read_policies(text, environment)
     revision, colon, inside = text.partition(":")
     try:
@@ -77,7 +82,9 @@ def read_policies_at(
         sources = policies_at(root, revision, path)
     except UnknownRevision as error:
         hint = f"did you mean {error.near}?" if error.near else "a shallow clone has few of them: `git fetch` it first"
-        raise CouldNotRun(str(error), hint=f"there is no file {text} either; {hint}") from error
+        raise CouldNotRun(
+            str(error), hint=hint if is_revision else f"there is no file {text} either; {hint}"
+        ) from error
     except UnreadablePolicies as error:
         raise CouldNotRun(
             f"{text}: {error}", hint="name a directory of policy files, or a Git revision, as main or main:policies"

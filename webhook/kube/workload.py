@@ -87,6 +87,11 @@ def _found(template: Object, spec: Object, path: str, owner: _Owner) -> FoundPod
     if namespace:
         made["namespace"] = namespace
     made.update({key: metadata[key] for key in _METADATA if metadata.get(key) is not None})
+    if owner.kind == "DaemonSet":
+        # Of its pods it matters who made them: they are bound to their nodes, and no scheduler has a choice.
+        made["ownerReferences"] = [
+            {"apiVersion": "apps/v1", "kind": owner.kind, "name": owner.name, "controller": True}
+        ]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": spec}
     return FoundPod(path, pod, namespace, owner.kind, owner.name)
 

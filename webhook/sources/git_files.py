@@ -69,6 +69,13 @@ def policies_at(repository: Path, revision: str, directory: str = "") -> list[So
     return _sources(repository, dict(sorted(_policies(repository, tree))))
 
 
+def merge_base(repository: Path, one: str, other: str) -> str:
+    """Where two revisions parted, as an identity; empty where they have nothing in common. UnreadablePolicies."""
+    first, second = _commit(repository, one), _commit(repository, other)
+    done = _run(repository, "merge-base", first, second)
+    return done.stdout.decode("ascii", "replace").strip() if not done.returncode else ""
+
+
 def root_of(path: Path) -> Path:
     """The work tree that `path`, which need not exist any more, lies in; the directory of a bare repository.
 
