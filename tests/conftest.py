@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,20 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         capture = session.config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled():
             build.build(binaries.built(), lambda line: print(f"control plane: {line}", file=sys.stderr, flush=True))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_public_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test, and no process it starts, knows the machine's authorities.
+
+    OpenSSL would read all of them, 140 or so, for every client of an API server: 25 ms each, and most of what many
+    a test of the clients takes. And what a test trusts is what that test says.
+    """
+    only = tmp_path_factory.mktemp("authorities") / "all.pem"
+    only.write_bytes(issue_authority(datetime.now(UTC)).certificate_pem)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(only))
+        yield
 
 
 @dataclass(frozen=True)
