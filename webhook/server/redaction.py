@@ -82,6 +82,7 @@ class Redaction:
             asked = {**asked, "userInfo": {key: value for key, value in user.items() if key != "extra"}}
         kept = sweep.walk(asked)
         pod, would_pod = (None if each is None else sweep.walk(each) for each in (decision.pod, decision.would_pod))
+        sweep.quotable()
         before = kept.get("object") or {}
         return kept, replace(
             decision,
@@ -109,6 +110,7 @@ class _Sweep:
         self._keep_values = keep_values
         self._done: dict[int, Any] = {}
         self._cleaned: dict[str, str] = {}
+        self._quotable: list[tuple[str, str]] = []
 
     def walk(self, value: Any) -> Any:
         kind = type(value)
@@ -206,19 +208,28 @@ class _Sweep:
             found = self._cleaned[text] = self.text.clean(text)
         return found
 
+    def quotable(self) -> None:
+        """Make ready for `told`: by now every secret of the pods was found."""
+        found = sorted(self.text.found.items(), key=lambda pair: len(pair[0]), reverse=True)
+        self._quotable = [
+            (spelling, token)
+            for secret, token in found
+            for spelling in {secret, shown(secret)[1:-1].removesuffix("...")}
+        ]
+
     def told(self, text: str) -> str:
         """A sentence of ours without the secrets of the pod that it may quote, whole or cut."""
         if text:
-            for secret in sorted(self.text.found, key=len, reverse=True):
-                for spelling in {secret, shown(secret)[1:-1].removesuffix("...")}:
-                    text = _without(text, spelling, self.text.token(secret))
+            for spelling, token in self._quotable:
+                if spelling[:_PREFIX] in text:
+                    text = _without(text, spelling, token)
         return self.text.clean(text)
 
 
 def _without(text: str, secret: str, token: str) -> str:
     if len(secret) < _PREFIX:  # a word of its own, or quoted where it is a letter or two
         around = r"(?<!\w){}(?!\w)" if len(secret) >= _SHORTEST else r"""(?<=["']){}(?=["'])"""
-        return re.sub(around.format(re.escape(secret)), token, text) if secret in text else text
+        return re.sub(around.format(re.escape(secret)), token, text)
     start = text.find(secret[:_PREFIX])
     while start >= 0:
         end = start + _PREFIX

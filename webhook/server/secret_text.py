@@ -58,7 +58,7 @@ _LEAST_ENTROPY = 4.0  # bits a character; words of a language have some 3.5, ran
 _SHORT_WORD = re.compile(r"(?!(?:sk|pk|rk|xox.|glpat|nvapi|npm|pypi|hv.)[-.])[a-z0-9./-]{0,31}|[^=:\s]{0,5}")
 _SIGN = re.compile(r"[=:\s]")
 _MOST_KEPT = 8192
-_LONGEST_KEPT = 256
+_LONGEST_KEPT = 1024
 
 
 class SecretText:
