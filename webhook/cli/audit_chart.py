@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from webhook.cli.audit_words import span
+from webhook.cli.audit_words import short, span
 from webhook.report.spread import Bar
 
 _WIDTH: Final = 920
-_HEIGHT: Final = 230
+_HEIGHT: Final = 240
 _LEFT: Final = 48
-_TOP: Final = 18
+_TOP: Final = 28
 _BOTTOM: Final = 44
 _LINES: Final = 4
 _METER: Final = 130
@@ -31,6 +31,7 @@ def histogram(bars: Sequence[Bar]) -> str:
         parts.append(f'<line class="axis" x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:,}</text>')
     every = -(-len(bars) // _MOST_LABELS)
+    crowded = len(bars) - 1 - every if bars[-1].high is None else len(bars)  # the last bar's mark stands before it
     for place, bar in enumerate(bars):
         x = _LEFT + width * place
         height = max(room * bar.values / top, 1.5 if bar.values else 0)
@@ -40,12 +41,12 @@ def histogram(bars: Sequence[Bar]) -> str:
             f'<rect class="{kind}" x="{x + gap:.1f}" y="{floor - height:.1f}" width="{width - 2 * gap:.1f}" '
             f'height="{height:.1f}" rx="1.5"><title>{told(bar)}: {bar.values:,}</title></rect>'
         )
-        if place % every == 0 and (bar.high is not None or every == 1):
-            parts.append(f'<text x="{x:.1f}" y="{floor + 16}" text-anchor="start">{_mark(bar)}</text>')
-    if bars[-1].high is None and every > 1:
-        parts.append(f'<text x="{_WIDTH}" y="{floor + 16}" text-anchor="end">{_mark(bars[-1])}</text>')
+        if bar.high is None:
+            parts.append(f'<text x="{_WIDTH}" y="{floor + 16}" text-anchor="end">{short(bar.low)}+</text>')
+        elif place % every == 0 and place < crowded:
+            parts.append(f'<text x="{x:.1f}" y="{floor + 16}" text-anchor="start">{short(bar.low)}</text>')
     parts.append(f'<text x="{(_LEFT + _WIDTH) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">time saved for a pod</text>')
-    parts.append(f'<text x="0" y="{_TOP - 6}">pods</text>')
+    parts.append('<text x="0" y="11">pods</text>')
     return (
         f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="Histogram: pods by seconds saved">{"".join(parts)}</svg>'
@@ -68,10 +69,6 @@ def meter(done: float, would: float, most: float) -> str:
 def told(bar: Bar) -> str:
     """`60 s to 70 s`, or `10 min and more`."""
     return f"{span(bar.low)} and more" if bar.high is None else f"{span(bar.low)} to {span(bar.high)}"
-
-
-def _mark(bar: Bar) -> str:
-    return f"{span(bar.low)}{'+' if bar.high is None else ''}"
 
 
 def _step(most: int) -> int:

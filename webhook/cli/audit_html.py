@@ -47,10 +47,10 @@ def _body(tally: Tally, about: About) -> str:
         parts += [_cards(tally), _findings(tally), _distribution(tally)]
         if tally.policies:
             parts.append(audit_tables.policies(tally, MOST_ROWS))
-        parts += [audit_tables.namespaces(tally, MOST_ROWS)]
         if tally.workloads:
             parts.append(audit_tables.workloads(tally, TOP))
-    parts.append(_footer(tally))
+        parts.append(audit_tables.namespaces(tally, MOST_ROWS))
+    parts.append(_footer(tally, about))
     return f"{parts[0]}\n<main>\n" + "\n".join(parts[1:-1]) + f"\n</main>\n{parts[-1]}\n"
 
 
@@ -114,7 +114,7 @@ def _findings(tally: Tally) -> str:
     ]
     untold = sum(tally.findings.untold.values())
     more = f" Of {untold:,} further pods only the number is known." if untold else ""
-    told = "; ".join(f"{KINDS[kind]}: {pods:,}" for kind, pods in tally.findings.pods.items() if pods)
+    told = ". ".join(f"{KINDS[kind]}: {_count(pods, 'pod')}" for kind, pods in tally.findings.pods.items() if pods)
     grid = audit_tables.grid(
         "Findings", ("Kind", "Policy", "What", "Pods", "First pod"), rows, numeric=(3,), left_out=len(found) - len(rows)
     )
@@ -142,12 +142,12 @@ def _distribution(tally: Tally) -> str:
     rows = [f'<tr><td>{audit_chart.told(bar)}</td><td class="n">{bar.values:,}</td></tr>' for bar in bars if bar.values]
     data = audit_tables.grid("Pods by time saved", ("Time saved", "Pods"), rows, numeric=(1,))
     return (
-        f'<section>\n{title}\n<p class="hint">{told}</p>\n{audit_chart.histogram(bars)}\n'
-        f"<details><summary>The same as a table</summary>{data}</details>\n</section>"
+        f'<section>\n{title}\n<p class="hint">{told}</p>\n<div class="plot">{audit_chart.histogram(bars)}</div>\n'
+        f'<details class="long"><summary>The same as a table</summary>{data}</details>\n</section>'
     )
 
 
-def _footer(tally: Tally) -> str:
+def _footer(tally: Tally, about: About) -> str:
     words = [
         (
             "Time saved",
@@ -168,8 +168,8 @@ def _footer(tally: Tally) -> str:
         (
             "By policy",
             (
-                "A pod counts with every policy that was for it, with all that was changed of it, so that the sums of "
-                "policies may exceed those of pods."
+                "A pod counts with every policy that does something to it, and time that two policies save together "
+                "with both, so that sums of policies may exceed those of pods."
             ),
         ),
     ]
@@ -184,7 +184,8 @@ def _footer(tally: Tally) -> str:
             )
         )
     items = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in words)
-    return f"<footer>\n<h2>How to read this</h2>\n<dl>{items}</dl>\n<p>Made by warmpod {__version__}.</p>\n</footer>"
+    made = f"Made by warmpod {__version__}, {instant(about.made)}."
+    return f"<footer>\n<h2>How to read this</h2>\n<dl>{items}</dl>\n<p>{made}</p>\n</footer>"
 
 
 def _share(number: int, total: int) -> str:

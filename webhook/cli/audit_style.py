@@ -21,7 +21,7 @@ p{margin:0 0 12px}
 header{margin-bottom:22px}
 header p,.soft,.hint{color:var(--soft)}
 header p{margin:0;overflow-wrap:anywhere}
-.hint{font-size:13.5px;max-width:88ch}
+.hint{font-size:13.5px;max-width:112ch}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:20px 22px;margin:0 0 18px}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(168px,1fr));gap:12px;margin:0 0 18px;padding:0}
 .cards>div{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
@@ -33,11 +33,12 @@ section{background:var(--card);border:1px solid var(--line);border-radius:10px;p
 .cards .would .big{color:var(--warn)}
 .cards .bad .big{color:var(--bad)}
 .scroll{overflow-x:auto;margin:8px -22px -6px;padding:0 22px 6px}
+thead .n{white-space:normal;min-width:62px}
 .scroll:focus-visible{outline:2px solid var(--done);outline-offset:-2px}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th{font-size:12.5px;font-weight:600;color:var(--soft);text-align:left;vertical-align:bottom;padding:6px 10px;
-border-bottom:1px solid var(--line);white-space:nowrap}
-tbody th{font-size:14px;font-weight:600;color:var(--ink);white-space:normal;overflow-wrap:anywhere;min-width:150px;
+border-bottom:1px solid var(--line)}
+tbody th{font-size:14px;font-weight:600;color:var(--ink);white-space:normal;overflow-wrap:anywhere;min-width:170px;
 max-width:320px;vertical-align:top;border-bottom:0}
 td{padding:7px 10px;vertical-align:top}
 tbody tr{border-bottom:1px solid var(--line)}
@@ -49,7 +50,7 @@ tr>:first-child{padding-left:0}
 tr>:last-child{padding-right:0}
 .n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .z{color:var(--soft)}
-.wide{min-width:230px;max-width:420px;overflow-wrap:anywhere}
+.wide{min-width:200px;max-width:420px;overflow-wrap:anywhere}
 .where{font-family:var(--mono);font-size:13px;font-weight:400;overflow-wrap:anywhere}
 .tag{display:inline-block;border-radius:5px;padding:0 7px;font-size:12.5px;line-height:20px;background:var(--chip);
 color:var(--ink);white-space:nowrap;margin:0 4px 3px 0}
@@ -77,18 +78,19 @@ footer{color:var(--soft);font-size:13.5px;margin-top:22px}
 footer dt{font-weight:600;color:var(--ink)}
 footer dd{margin:0 0 8px;max-width:95ch}
 .hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
-@media (max-width:640px){.page{padding:20px 12px}section{padding:16px 14px}
+@media (max-width:640px){.plot{overflow-x:auto}.chart{min-width:600px}
+.page{padding:20px 12px}section{padding:16px 14px}
 .scroll{margin:8px -14px -6px;padding:0 14px 6px}}
-@media print{@page{margin:14mm}
+@media print{@page{size:landscape;margin:12mm}
 :root{color-scheme:light;--bg:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#bbb;--zebra:#fff;--done:#14746b;
 --would:#c27c17;--bad:#a11;--badbg:#fff;--warn:#7a5000;--warnbg:#fff;--ok:#14746b;--okbg:#fff;--chip:#eee}
 body{font-size:10.5pt}.page{max-width:none;padding:0}section{border:0;padding:0;margin:0 0 16pt}
 .cards{grid-template-columns:repeat(5,1fr);gap:6pt}.cards>div{padding:6pt 8pt;break-inside:avoid}
 .cards .big{font-size:15pt}
 .scroll{overflow:visible;margin:6pt 0 0;padding:0}table{font-size:8.5pt}th{font-size:8pt;white-space:normal}
-tbody th{font-size:8.5pt;min-width:0}td,th{padding:3pt 5pt}.wide{min-width:0}.where{font-size:8pt}
-.tag{border:.5pt solid #999}
-tr,svg{break-inside:avoid}h2{break-after:avoid}thead{display:table-header-group}
+tbody th{font-size:8.5pt;min-width:90pt}td,th{padding:3pt 5pt}.wide{min-width:110pt}.where{font-size:8pt}
+.tag{display:inline;border:0;padding:0;background:none;margin:0 6pt 0 0;font-size:8pt}
+tr,svg{break-inside:avoid}h2,.hint{break-after:avoid}.long{display:none}thead{display:table-header-group}
 details::details-content{content-visibility:visible;block-size:auto}summary{list-style:none}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from webhook.cli.audit_chart import meter
-from webhook.cli.audit_words import in_order, span, what
+from webhook.cli.audit_words import in_order, short, what
 from webhook.cli.errors import printable
 from webhook.policy.model import Mode
 from webhook.report.tally import PolicySum, Sum, Tally, Workload
@@ -37,7 +37,7 @@ def grid(
 def policies(tally: Tally, most: int) -> str:
     """One row for each policy, with a second one for its namespaces and for what it was not for."""
     found = sorted(tally.policies.items(), key=lambda item: (-_gain(item[1].total), -item[1].total.matched, item[0]))
-    headers = ("Policy", "Pods it was for", *_SUMS, "What")
+    headers = ("Policy", "Was for", *_SUMS, "What")
     rows = []
     for name, policy in found[:most]:
         total = policy.total
@@ -84,7 +84,8 @@ def _details(policy: PolicySum, blind: bool) -> str:
         table = grid(
             "By namespace", ("Namespace", "Pods", *_SUMS, "What"), rows, numeric=range(1, 9), left_out=left_out
         )
-        parts.append(f"<details><summary>in {len(policy.namespaces):,} namespaces</summary>{table}</details>")
+        told = f"in {len(policy.namespaces):,} namespaces"
+        parts.append(f'<details class="long"><summary>{told}</summary>{table}</details>')
     total = policy.total
     if total.errored:
         parts.append(f'<span class="tag bad">{total.errored:,} errored</span>')
@@ -92,7 +93,8 @@ def _details(policy: PolicySum, blind: bool) -> str:
         parts.append(f'<span class="tag warn">{total.clashed:,} with conflicts</span>')
     if total.skipped and not blind:
         items = "".join(f"<li>{pods:,}: {safe(reason)}</li>" for reason, pods in total.skips.most_common())
-        parts.append(f"<details><summary>not for {total.skipped:,} pods</summary><ul>{items}</ul></details>")
+        noun = "pod" if total.skipped == 1 else "pods"
+        parts.append(f"<details><summary>not for {total.skipped:,} {noun}</summary><ul>{items}</ul></details>")
     return "".join(parts)
 
 
@@ -116,14 +118,14 @@ def _of_workload(one: Workload, highest: float) -> str:
 def _sums(one: Sum) -> str:
     spread = one.spread
     quantiles = (
-        [span(each) for each in (spread.median, spread.p90, spread.maximum)] if spread.count else ["&ndash;"] * 3
+        [short(each) for each in (spread.median, spread.p90, spread.maximum)] if spread.count else ["&ndash;"] * 3
     )
     cells = [_number(one.changed), _number(one.would_change), _span(one.saved), _span(one.would_save), *quantiles]
     return "".join(f'<td class="n">{cell}</td>' for cell in cells)
 
 
 def _parts(one: Sum) -> str:
-    both = one.parts + one.would_parts
+    both = one.either
     tags = "".join(f'<span class="tag">{safe(part)} {both[part]:,}</span>' for part in in_order(both))
     return tags or "&ndash;"
 
@@ -137,7 +139,7 @@ def _number(value: int) -> str:
 
 
 def _span(seconds: float) -> str:
-    return span(seconds) if round(seconds) else '<span class="z">0</span>'
+    return short(seconds) if round(seconds) else '<span class="z">0</span>'
 
 
 def _gain(one: Sum) -> float:

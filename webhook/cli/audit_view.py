@@ -145,7 +145,7 @@ def _cells(one: Sum) -> list[str]:
 
 
 def _parts(one: Sum) -> str:
-    return counted(one.parts + one.would_parts)
+    return counted(one.either)
 
 
 def _rfc3339(time: float | None) -> str | None:

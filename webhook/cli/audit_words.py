@@ -32,6 +32,11 @@ def span(seconds: float) -> str:
     return f"{sign}{whole} s" if whole else "0 s"
 
 
+def short(seconds: float) -> str:
+    """The same for a narrow cell: `3m 20s`."""
+    return span(seconds).replace(" min", "m").replace(" s", "s").replace(" h", "h").replace(" d", "d")
+
+
 def instant(time: float | None) -> str:
     """A time in UTC to the minute; empty for None."""
     return "" if time is None else datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M UTC")

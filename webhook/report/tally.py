@@ -30,8 +30,9 @@ class Sum:
 
     `matched`, `skipped` and `errored` count by what policies said. `changed` pods were changed; `would_change` counts
     those that would be changed (further) if what is in Audit were in Enforce. `saved` are the seconds that changes
-    save, `would_save` those that would come to them. `spread` has, for each pod of the two, the seconds it saves or
-    would save in all.
+    save, `would_save` those that would come to them. `parts` count pods by what was changed of them, `would_parts` by
+    what would be in all, and `either` by the greater of the two. `spread` has, for each pod that is or would be
+    changed, the seconds it saves or would save in all.
     """
 
     pods: int = 0
@@ -46,6 +47,7 @@ class Sum:
     would_save: float = 0.0
     parts: Counter[str] = field(default_factory=Counter)
     would_parts: Counter[str] = field(default_factory=Counter)
+    either: Counter[str] = field(default_factory=Counter)
     skips: Counter[str] = field(default_factory=Counter)
     spread: Spread = field(default_factory=Spread)
 
@@ -64,6 +66,7 @@ class Sum:
         most = would or done
         if most is not None:
             self.spread.add(most.seconds, pods)
+            self.either.update(dict.fromkeys(most.parts, pods))
 
     def skip(self, pods: int, reason: str) -> None:
         """Count pods that a policy was not for."""
