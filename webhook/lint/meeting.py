@@ -57,11 +57,11 @@ def meetings(policies: Sequence[Policy], demands: Demands) -> Iterator[Meeting]:
                     first = inner.index(group) if wide and group in inner else 0
                     last = len(named) if group in inner and not wide else first + 1
                     for place in range(first, last):
-                        _apply(pod, group, place, more)
-                for policy in policies:
-                    for model in policy.models:
-                        _name_source(pod, model)
-                namespace = namespace_labels[names.LABEL_NAMESPACE_NAME]
+                        _apply(pod, group, facts, place, more)
+                models = [model for policy in policies for model in policy.models]
+                for index, model in enumerate(models, 1):
+                    _name_source(pod, model, f"model-{index}/")
+                namespace = pod["metadata"]["namespace"] = namespace_labels[names.LABEL_NAMESPACE_NAME]
                 manifest = Manifest("a pod made up", pod, namespace, namespace_labels)
                 yield Meeting(manifest, Inventory(claims={f"{namespace}/{_CLAIM}": (accelerator,)}))
 
@@ -139,11 +139,11 @@ def _container(name: str, accelerator: str) -> Object:
     }
 
 
-def _apply(pod: Object, group: Sequence[Fact], place: int, more: int) -> None:
-    """Write into the pod what these facts say of it; `place` is the element of each list that they are about."""
+def _apply(pod: Object, group: Sequence[Fact], facts: Sequence[Fact], place: int, more: int) -> None:
+    """Write into the pod what a group of all facts says of it; `place` is the element of each list that it is about."""
     for path in dict.fromkeys(fact.path for fact in group):
         parts = prefixes(path)
-        about = [fact for fact in group if fact.path == path]
+        about = [fact for fact in (group if "[]" in path else facts) if fact.path == path]
         if parts[0] == "object" and len(parts) > 1 and any(not fact.negated for fact in about):
             _write(pod, [after[len(before) :] for before, after in pairwise(parts)], about, place, more)
 
@@ -156,7 +156,7 @@ def _write(holder: Any, steps: list[str], about: Sequence[Fact], place: int, mor
                 return
             while len(holder) <= place:
                 holder.append({} if following else "")
-            if not following:
+            if not following and not isinstance(holder[place], dict | list):
                 holder[place] = _value(about, holder[place], more)
             holder = holder[place]
             continue
@@ -168,7 +168,10 @@ def _write(holder: Any, steps: list[str], about: Sequence[Fact], place: int, mor
         if not isinstance(holder, dict):
             return
         if not following:
-            holder[name] = _value(about, holder.get(name), more)
+            if not isinstance(
+                holder.get(name), dict | list
+            ):  # what a pod is made of stays, whatever it is compared with
+                holder[name] = _value(about, holder.get(name), more)
             return
         holder = holder.setdefault(name, [] if following == "[]" else {})
 
@@ -204,17 +207,18 @@ def _is_in(fact: Fact, text: str) -> bool:
     return tests.get(fact.relation, True)
 
 
-def _name_source(pod: Object, model: Model) -> None:
+def _name_source(pod: Object, model: Model, name: str) -> None:
     """Let the pod name a source that the model allows, where the pod's author names it."""
     pattern = model.allow[0]
-    source = pattern if not pattern.endswith("*") else f"{pattern[:-1]}{'example/' if '/' not in pattern[5:] else ''}m/"
+    bucket = "" if "/" in pattern[5:] else "example/"
+    source = f"{pattern[:-1]}{bucket}{name}" if pattern.endswith("*") else pattern
     kind, text = model.source.kind, model.source.text
     for container in pod["spec"]["containers"]:
         if model.containers and container["name"] not in model.containers:
             continue
-        if kind == "env" and all(entry["name"] != text for entry in container["env"]):
+        if kind == "env" and all(entry.get("name") != text for entry in container["env"]):
             container["env"].append({"name": text, "value": source})
-        elif kind == "arg":
+        elif kind == "arg" and not any(str(each).startswith(f"{text}=") for each in container["args"]):
             container["args"].append(f"{text}={source}")
     if kind == "annotation" and pod["metadata"]["annotations"].get(text) in {None, "example"}:
         pod["metadata"]["annotations"][text] = source

@@ -81,7 +81,13 @@ def _described(manifest: Manifest) -> str:
     metadata, spec = pods.metadata(manifest.pod), pods.spec(manifest.pod)
     limits = spec["containers"][0]["resources"]["limits"]
     asked = [name for name in limits if "/" in name] or ["a device of its class"]
-    told = [f"asks for {asked[0]}", f"runs {' and '.join(dict.fromkeys(each['image'] for each in spec['containers']))}"]
+    told = [
+        f"asks for {asked[0]}",
+        f"runs {' and '.join(dict.fromkeys(str(each['image']) for each in spec['containers']))}",
+    ]
+    for each in spec["containers"][:1]:
+        told += [f"sets {entry.get('name')}={entry['value']}" for entry in each["env"] if "value" in entry]
+        told += [f"has the arguments {' '.join(map(str, each['args']))}"] if each["args"] else []
     told += [f"has the {field} {_pairs(metadata[field])}" for field in ("labels", "annotations") if metadata[field]]
     labels = {
         key: value for key, value in (manifest.namespace_labels or {}).items() if key != names.LABEL_NAMESPACE_NAME
