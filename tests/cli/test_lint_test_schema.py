@@ -175,7 +175,7 @@ def test_a_policy_at_fault_fails_its_cases_and_is_told_once(policy: Path) -> Non
     result = invoke("test", policy)
     assert result.exit_code == 1
     assert result.stdout.count("unknown field") == 1
-    assert "steering/cpu-pod, steering/two-of-four-warm: " in result.stdout
+    assert "steering/cpu-pod, steering/two-of-four-warm:\n" in result.stdout
 
 
 def test_a_decision_that_breaks_a_law_is_never_written(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,11 +87,6 @@ def problem_text(problem: Problem) -> str:
     return f"{place} {word} {printable(field + problem.message)}\n{hint}"
 
 
-def failure_text(name: str, failure: str) -> str:
-    """What a case failed on, below its name. Diffs inside keep their colours."""
-    return f"\n{click.style(printable(name), bold=True)}: {failure}\n"
-
-
 def count(number: int, noun: str) -> str:
     """`1 error`, `2 errors`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

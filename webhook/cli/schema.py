@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from webhook.cli.options import examples, option
 
+KINDS: Final = ("WarmPolicy", "NodeCache", "ClientProfile", "WarmTest")
+
 
 @click.command(
     epilog=examples(
         "warmpod schema --output policies/schema.json",
+        "warmpod schema --kind WarmTest",
     )
 )
 @option(
@@ -22,8 +26,9 @@ from webhook.cli.options import examples, option
     twin="WARMPOD_SCHEMA_OUTPUT",
     help="Write to FILE instead of stdout.",
 )
-def command(destination: str) -> None:
-    """Print the JSON Schema of policy files (WarmPolicy, NodeCache, ClientProfile).
+@option("--kind", type=click.Choice(KINDS), default=None, help="Only this kind of document. Default: all of them.")
+def command(destination: str, kind: str | None) -> None:
+    """Print the JSON Schema of policy files (WarmPolicy, NodeCache, ClientProfile) and their tests (WarmTest).
 
     Editors complete and check policies by it. Put this line first in a policy file:
 
@@ -33,7 +38,7 @@ def command(destination: str) -> None:
     from webhook.cli.render import json_text, show
     from webhook.policy.schema import json_schema
 
-    text = json_text(json_schema(None))
+    text = json_text(json_schema(kind))
     if destination:
         Path(destination).write_text(text, encoding="utf-8")
     else:

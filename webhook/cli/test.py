@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from webhook.cli.errors import ExitCode
-from webhook.cli.options import FiniteRange, option
+from webhook.cli.options import FiniteRange, examples, option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from webhook.report.coverage import Coverage
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "warmpod test policies/",
+        "warmpod test policies/ --filter 'vllm-*/*'",
+        "warmpod test policies/ --coverage --fail-under 90 --junit report.xml",
+        "warmpod test policies/ --update",
+    )
+)
 @click.argument("places", metavar="DIR...", nargs=-1, required=True)
 @option(
     "--update",
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
     help="Fail when the cases exercise less of the policies; implies --coverage.",
 )
 @option("--junit", metavar="FILE", default="", help="Write a JUnit report to FILE, for CI.")
+@option("--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: as many as pay, one a processor.")
 @option("--seed", default="", metavar="TEXT", help="Another order of the other injectors; any text.")
 @option("--output", type=click.Choice(["table", "json"]), default="table", help="A table for people, JSON for scripts.")
 @click.pass_context
@@ -45,6 +53,7 @@ def command(
     with_coverage: bool,
     fail_under: float | None,
     junit: str,
+    jobs: int | None,
     seed: str,
     output: str,
 ) -> None:
@@ -69,13 +78,6 @@ def command(
     again changes nothing, and among other injectors, in any order, nothing is lost or comes twice, and it settles.
 
     Exit codes: 0 all pass; 1 a case fails, or too little is exercised; 2 could not run; 3 no case found.
-
-    \b
-    Examples:
-      warmpod test policies/
-      warmpod test policies/ --filter 'vllm-*/*'
-      warmpod test policies/ --coverage --fail-under 90 --junit report.xml
-      warmpod test policies/ --update && git diff policies/
     """  # noqa: D301 - click keeps the lines after a backspace character as they are
     from webhook.cli import discovery, trial_runs
     from webhook.cli.errors import CouldNotRun, say
@@ -90,7 +92,7 @@ def command(
         if output == "json":
             _show([], None, output)
         ctx.exit(ExitCode.NOTHING_TO_DO)
-    outcomes = trial_runs.run(trials, seed=seed, observe=measured)
+    outcomes = trial_runs.run(trials, seed=seed, observe=measured, jobs=jobs)
     coverage = trial_runs.coverage(places, trials, outcomes) if measured else None
     if junit:
         from webhook.report.junit import junit_text

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+import click
 
 from webhook.admission import admit
 from webhook.admission.changes import changes
@@ -128,8 +131,13 @@ def decided(situation: Situation, decision: Decision, *, with_pod: bool) -> str:
     text = "\n".join(["what was decided:", *lines])
     after = decision.would_pod if decision.would_patch else decision.pod
     if with_pod and sent is not None and after is not sent:
-        text += "\n" + diff_text(sent, after, ("as sent", "decided")).rstrip()
+        text += "\n" + difference(sent, after, ("as sent", "decided"))
     return text
+
+
+def difference(before: object, after: object, titles: tuple[str, str]) -> str:
+    """Two values as a diff of their YAML, for a failure: indented, and plain wherever it will be read."""
+    return textwrap.indent(click.unstyle(diff_text(before, after, titles)).rstrip(), "    ")
 
 
 def tally(outcomes: Iterable[Outcome]) -> dict[str, int]:

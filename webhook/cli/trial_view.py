@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+
+import click
 
 from webhook.cli import render
-from webhook.cli.errors import say
+from webhook.cli.errors import printable, say
 from webhook.cli.trial import Outcome, tally
 from webhook.report.coverage import Coverage
 
-_MOST_MISSING = 200
+_MOST_MISSING: Final = 200
+_MOST_NAMES: Final = 12
 
 
 def as_json(outcomes: Sequence[Outcome], coverage: Coverage | None) -> dict[str, Any]:
@@ -54,13 +57,30 @@ def table(outcomes: Sequence[Outcome]) -> None:
         for failure in outcome.failures:
             failed.setdefault(failure, []).append(outcome.name)
     for failure, named in failed.items():
-        render.show(render.failure_text(", ".join(named), failure))
+        render.show(f"\n{click.style(_names(named), bold=True)}:\n{_coloured(failure)}\n")
     noted: dict[str, list[str]] = {}
     for outcome in outcomes:
         for note in outcome.notes:
             noted.setdefault(note, []).append(outcome.name)
     for note, named in noted.items():
-        say("note", f"{', '.join(named)}: {note}")
+        say("note", f"{_names(named)}: {note}")
+
+
+def _names(named: Sequence[str]) -> str:
+    """The cases that share something; of many, how many more there are."""
+    shown = ", ".join(named[:_MOST_NAMES])
+    more = f" and {len(named) - _MOST_NAMES} more" if len(named) > _MOST_NAMES else ""
+    return printable(shown + more)
+
+
+def _coloured(failure: str) -> str:
+    return "\n".join(
+        click.style(line, fg=_COLOURS[line[4]]) if line[:4] == "    " and line[4:5] in _COLOURS else line
+        for line in failure.split("\n")
+    )
+
+
+_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def coverage_table(coverage: Coverage) -> None:

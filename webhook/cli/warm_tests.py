@@ -16,9 +16,8 @@ from webhook.cli.documents import read_file
 from webhook.cli.errors import CouldNotRun
 from webhook.cli.options import DEFAULT_HYDRATOR_IMAGE
 from webhook.cli.policy_sets import PolicySets
-from webhook.cli.render import diff_text
 from webhook.cli.short_inventory import inventory_of
-from webhook.cli.trial import Judgement, Situation, Trial, decided
+from webhook.cli.trial import Judgement, Situation, Trial, decided, difference
 from webhook.cli.world import in_namespace, installation
 from webhook.kube import Object, names
 from webhook.kube.review import for_pod
@@ -29,12 +28,12 @@ from webhook.policy.parse import TEST_KIND
 from webhook.policy.problem import Problem, Source
 from webhook.policy.warm_test import CaseDocument, SituationDocument, WarmTestDocument
 from webhook.policy.yaml_tree import Document, read
-from webhook.report.expectation import misses
+from webhook.report.expectation import Miss, misses
 from webhook.report.subset import merged
 from webhook.sources.policy_files import TEST_DIRECTORIES, TEST_SUFFIXES
 
 #: The expectations that speak of the pod as a whole: with these the reader is shown what became of it.
-_OF_POD = frozenset({"unchanged", "changes", "pod", "env", "patchContains"})
+_OF_POD = frozenset({"unchanged", "pod", "env", "patchContains"})
 _KIND = re.compile(rb"""kind["']?\s*:\s*["']?WarmTest\b""")
 
 
@@ -135,13 +134,12 @@ class _Places:
         self._origin = origin
         self._path = path
 
-    def at(self, *fields: str) -> str:
-        """`file:line:column` of a field, or of the nearest one around it that is there."""
+    def at(self, *fields: str) -> tuple[str, int, int]:
+        """File, line and column of a field, or of the nearest one around it that is there."""
         path = self._path
         for field in fields:
             path += field if field.startswith("[") else f".{field}"
-        line, column = self._origin.at(path)
-        return f"{self._origin.file}:{line}:{column}"
+        return self._origin.file, *self._origin.at(path)
 
 
 class _Test(NamedTuple):
@@ -160,7 +158,7 @@ def _load(case: CaseDocument, test: _Test, places: _Places, sets: PolicySets) ->
         namespace = given.namespace or pod.namespace or "default"
         inventory = None if given.inventory is None else inventory_of(given.inventory, namespace)
     except CouldNotRun as error:
-        raise CouldNotRun(f"{places.at()}: {error.message}", hint=error.hint) from error
+        raise CouldNotRun(f"{':'.join(map(str, places.at()))}: {error.message}", hint=error.hint) from error
     image, level = given.settings.hydrator_image, given.settings.default_pod_security_level
     facts = installation(found, DEFAULT_HYDRATOR_IMAGE if image is None else image, level or "baseline", inventory)
     unknown = "namespace_labels" in given.model_fields_set and given.namespace_labels is None
@@ -211,17 +209,22 @@ def _judge(case: CaseDocument, places: _Places, made: Situation, decision: Decis
     sent: Object = made.request.object or {}
     missed = misses(case.expect, sent, decision)
     if missed:
+        told = sorted((places.at(*miss.at), number, miss) for number, miss in enumerate(missed))
         lines = []
-        for miss in missed:
-            path = "".join(part if part.startswith("[") else f".{part}" for part in miss.at).removeprefix(".")
-            lines.append(f"{places.at(*miss.at)}: {path}: {miss.message}")
+        for (file, line, column), _, miss in told:
+            lines.append(f"{file}:{line}:{column}: {_field(miss)}: {miss.message}")
             if miss.wanted is not None:
-                lines.append(diff_text(miss.wanted, miss.found, ("expected", "decided")).rstrip())
+                lines.append(difference(miss.wanted, miss.found, ("expected", "decided")))
         with_pod = any(not _OF_POD.isdisjoint(miss.at[:2]) for miss in missed)
         return Judgement(("\n".join([*lines, decided(made, decision, with_pod=with_pod)]),))
     if not misses(case.expect, sent, admit(made.request, replace(made.facts, policies=PolicySet()))):
         return Judgement(notes=(_IDLE,))
     return Judgement()
+
+
+def _field(miss: Miss) -> str:
+    """The field of `expect` that does not hold; what stands below it, the message says itself."""
+    return ".".join(miss.at[:2]) if miss.at[0] == "would" else miss.at[0]
 
 
 _IDLE = "this case would pass without any policy; let it say which policy should be skipped, and why (skipped: {...})"

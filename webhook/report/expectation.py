@@ -63,7 +63,7 @@ def _verdicts(expect: ExpectDocument, decision: Decision) -> Iterator[Miss]:
     if expect.matched == []:
         for name, verdict in verdicts.items():
             if verdict.result == "matched":
-                yield Miss(("matched",), f"no policy should match, {name} did: {verdict.reason}")
+                yield Miss(("matched",), f"no policy should match, {name} did")
     for index, name in enumerate(expect.matched or ()):
         where = ("matched", f"[{index}]")
         if name not in verdicts:
@@ -86,7 +86,8 @@ def _verdicts(expect: ExpectDocument, decision: Decision) -> Iterator[Miss]:
 
 def _told(verdict: PolicyVerdict) -> str:
     word = {"matched": "matched", "skipped": "was skipped", "errored": "failed"}[verdict.result]
-    return word if verdict.reason == verdict.result else f"{word}: {verdict.reason}"
+    # What a policy that matched did is told with the decision, and may be long.
+    return word if verdict.result == "matched" else f"{word}: {verdict.reason}"
 
 
 def _unknown(where: Path, name: str, known: Mapping[str, Any]) -> Miss:
@@ -110,7 +111,7 @@ def _warnings(globs: Sequence[str], warnings: Sequence[str]) -> Iterator[Miss]:
         yield Miss(("warnings",), f"no warning is expected, there is {said(warnings[0])}")
     for index, glob in enumerate(globs):
         if not any(fnmatchcase(text, glob) for text in warnings):
-            there = "; ".join(map(said, warnings)) or "none"
+            there = "; ".join(warnings) or "none"
             yield Miss(("warnings", f"[{index}]"), f"no warning is like {said(glob)}; there: {there}")
 
 
@@ -125,8 +126,7 @@ def _result(expect: ResultDocument, sent: Object, made: _Made, under: Path) -> I
         more = [part for part in told.parts if part not in wanted]
         less = [part for part in wanted if part not in told.parts]
         parts = [f"{word}: {', '.join(some)}" for word, some in (("missing", less), ("unexpected", more)) if some]
-        does = f" ({told.text})" if told.text else " (nothing changes)"
-        yield Miss((*under, "changes"), f"{'; '.join(parts)}{does}")
+        yield Miss((*under, "changes"), f"{'; '.join(parts)}{'' if told.parts else ' (nothing changes)'}")
     for path, wanted_value in (expect.pod or {}).items():
         for message in lacking(wanted_value, at(pod, path), path):
             yield Miss((*under, "pod", path), message)
