@@ -422,7 +422,7 @@ def test_a_failing_api_server_is_waited_for(tmp_path: Path) -> None:
         world.fail(lambda _: True, "unreachable", "warmpod-system")
         keeper = world.keeper(tmp_path)
         task = asyncio.create_task(keeper.run())
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(120):
             await until(lambda: keeper.condition.problem)
             assert keeper.condition.problem is not None
             assert "warmpod-system" not in keeper.condition.problem

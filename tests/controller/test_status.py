@@ -166,41 +166,41 @@ def test_what_is_known_stands_still_while_a_required_watch_is_broken(tmp_path: P
         assert intake.unknown_for() == float("inf")
         sync(status)
         first = intake.known_at()
-        assert first == pytest.approx(time.time(), abs=0.5)
+        assert first == pytest.approx(time.time(), abs=1.0)
         intake.stats[resource].problem = "it broke"
         broken_at = intake.known_at()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.5)
         assert intake.known_at() == broken_at
-        assert intake.unknown_for() >= 0.3
+        assert intake.unknown_for() >= 1.5
         intake.stats[resource].problem = None
-        assert (intake.known_at() or 0) >= (broken_at or 0) + 0.3
-        assert intake.unknown_for() < 0.2
+        assert (intake.known_at() or 0) >= (broken_at or 0) + 1.5
+        assert intake.unknown_for() < 1.0
 
     play(tmp_path, scenario)
 
 
 def test_an_api_that_hangs_is_noticed_by_its_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake_module, "SILENT_SECONDS", 0.3)
+    monkeypatch.setattr(intake_module, "SILENT_SECONDS", 2.0)
 
     async def scenario(status: Status, _server: KubeServer) -> None:
         sync(status)
         stats = status.intake.stats
         for resource in REQUIRED:
             stats[resource].last_event = 1.0
-        assert status.intake.unknown_for() < 0.1
-        await asyncio.sleep(0.4)
-        assert status.intake.unknown_for() < 0.1  # it does not send bookmarks: silence says nothing
+        assert status.intake.unknown_for() < 1.0
+        await asyncio.sleep(2.5)
+        assert status.intake.unknown_for() < 1.0  # it does not send bookmarks: silence says nothing
         for resource in REQUIRED:
             stats[resource].events["BOOKMARK"] += 1
             stats[resource].last_event = 2.0
-        assert status.intake.unknown_for() < 0.1
-        await asyncio.sleep(0.5)
+        assert status.intake.unknown_for() < 1.0
+        await asyncio.sleep(3.5)
         stats["nodes"].last_event = stats["pods"].last_event = 3.0
         assert status.intake.problem("nodes") is None
         assert "not said a word" in (status.intake.problem("namespaces") or "")
-        assert status.intake.unknown_for() > 0.1
+        assert status.intake.unknown_for() > 1.0
         stats["namespaces"].last_event = 3.0
-        assert status.intake.unknown_for() < 0.1
+        assert status.intake.unknown_for() < 1.0
 
     play(tmp_path, scenario)
 
@@ -242,7 +242,7 @@ class Faulty(Cluster):
 
 
 def test_a_defect_of_ours_starts_over_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake_module, "_AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr(intake_module, "_AGAIN_SECONDS", 1.0)
     cluster = Faulty()
 
     async def scenario(status: Status, server: KubeServer) -> None:

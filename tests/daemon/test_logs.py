@@ -49,13 +49,13 @@ def test_errors_tell_where_and_not_what() -> None:
 
 
 def test_what_a_client_can_provoke_is_throttled() -> None:
-    throttle = Throttle(0.2)
+    throttle = Throttle(1.0)
     ours, theirs, marked = record(), record("Invalid HTTP request received."), record("review failed", throttled=True)
     theirs.name = "uvicorn.error"
     assert [throttle.filter(ours) for _ in range(3)] == [True] * 3
     assert [throttle.filter(theirs) for _ in range(3)] == [True, False, False]
     assert [throttle.filter(marked) for _ in range(3)] == [True, False, False]
-    time.sleep(0.25)
+    time.sleep(1.1)
     assert throttle.filter(theirs)
 
 
@@ -85,9 +85,9 @@ def test_a_stalled_reader_holds_nobody(pipe: tuple[int, int]) -> None:
         lines.emit(record(fields={"padding": "x" * 1000}))
         if time.monotonic() - began < 0.3:
             time.sleep(0.001)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     read = b""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while b"log lines dropped" not in read and time.monotonic() < deadline:
         read += os.read(pipe[0], 1 << 20)
     told = [json.loads(line) for line in read.splitlines()[:-1] if b"dropped" in line]

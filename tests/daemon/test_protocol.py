@@ -69,7 +69,7 @@ class Client:
         length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
         return head + await self.reader.readexactly(length)
 
-    async def rest(self, seconds: float = 3.0) -> bytes:
+    async def rest(self, seconds: float = 60.0) -> bytes:
         """Everything until the server closes; fails when it does not."""
         async with asyncio.timeout(seconds):
             try:
@@ -256,10 +256,11 @@ def test_client_that_does_not_read_is_cut(play: Play) -> None:
         client.writer.write(b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n" * 2)
         await asyncio.sleep(0.2)
         assert len(house.listener.roster.open) == 1
-        await asyncio.sleep(1.5)
-        assert house.listener.roster.open == []
+        end = asyncio.get_running_loop().time() + 60
+        while house.listener.roster.open or not house.closed:
+            assert asyncio.get_running_loop().time() < end, "it is still open"
+            await asyncio.sleep(0.05)
         # Which deadline it meets first depends on how much of the answer the kernel's buffers took.
-        assert house.closed
         assert set(house.closed) <= {"slow-answer", "idle", "slow-close"}
 
     play(scenario)

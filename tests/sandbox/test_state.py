@@ -86,5 +86,5 @@ def test_end_ends_the_process_that_holds_it(tmp_path: Path, kind: str, code: int
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         state.end(tmp_path, seconds=0.5)
-        assert holder.wait(5) == code
+        assert holder.wait(60) == code
     StateDirectory(tmp_path).release(keep_logs=False)

@@ -72,7 +72,7 @@ class Server:
         asyncio.run(self.world.refresh())
 
     def connect(self, trust: ssl.SSLContext) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection("localhost", self.port, timeout=10, context=trust)
+        return http.client.HTTPSConnection("localhost", self.port, timeout=60, context=trust)
 
     def ask(
         self,
@@ -160,11 +160,11 @@ def serving(
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        assert started.wait(10)
+        assert started.wait(60)
         yield server
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(60)
 
 
 def trusting(credentials: Paths) -> ssl.SSLContext:

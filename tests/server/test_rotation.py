@@ -38,7 +38,7 @@ class Clients:
     def settle(self) -> None:
         """Wait until no client goes by what it trusted before."""
         before = list(self._turns)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while any(now == then for now, then in zip(self._turns, before, strict=True)):
             assert time.monotonic() < deadline, self.seen
             time.sleep(0.001)
@@ -46,7 +46,7 @@ class Clients:
     def leave(self) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(60)
 
     def _come_and_go(self, number: int) -> None:
         while not self._stop.is_set():

@@ -88,7 +88,7 @@ class Process:
         self._started = threading.Event()
         self._reading = threading.Thread(target=self._read)
         self._reading.start()
-        assert self._started.wait(30), self.lines
+        assert self._started.wait(120), self.lines
         started = self.said(message)[0]
         self.port = urlsplit(started.get("address", "")).port or 0
         self.metrics_port = urlsplit(started["metricsAddress"]).port or 0
@@ -111,7 +111,7 @@ class Process:
         return ssl.create_default_context(cadata=self.credentials.authority_pem)
 
     def connect(self) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection("localhost", self.port, timeout=10, context=self.trust())
+        return http.client.HTTPSConnection("localhost", self.port, timeout=60, context=self.trust())
 
     def ask(self, body: bytes, path: str = "/mutate?timeout=5s") -> dict[str, Any]:
         connection = self.connect()
@@ -127,7 +127,7 @@ class Process:
         return base64.b64decode(self.ask(body or review(), path).get("patch", "")).decode()
 
     def get(self, path: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=60)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -143,8 +143,8 @@ class Process:
         self._child.send_signal(sent)
 
     def wait(self) -> int:
-        status = self._child.wait(20)
-        self._reading.join(5)
+        status = self._child.wait(60)
+        self._reading.join(60)
         assert self._child.stderr is not None
         self._child.stderr.close()
         return status
@@ -162,9 +162,9 @@ def post(connection: http.client.HTTPConnection, body: bytes, path: str = "/muta
 
 
 def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not holds():
-        assert time.monotonic() < deadline, "waited for 15 s"
+        assert time.monotonic() < deadline, "waited for 60 s"
         time.sleep(0.05)
 
 
@@ -317,34 +317,37 @@ def under_load(process: Process, act: Callable[[], None]) -> Counter[str]:
     for client in clients:
         client.start()
     try:
-        time.sleep(0.3)
+        eventually(lambda: seen["200"] > 50)
         act()
     finally:
         stop.set()
         for client in clients:
-            client.join(15)
+            client.join(60)
     return seen
 
 
-def test_sigterm_under_load_loses_no_request(webhook: Process) -> None:
+def test_sigterm_under_load_loses_no_request(credentials: Paths, policies: Path) -> None:
+    webhook = Process(credentials, policies, "--drain-seconds=4")  # for a busy machine to look at it meanwhile
     ready: list[int] = []
     idle = webhook.connect()
-    post(idle, review())
 
     def act() -> None:
         webhook.terminate()
-        time.sleep(0.3)
+        eventually(lambda: bool(webhook.said("draining")))
         ready.append(webhook.get("/readyz")[0])
         ready.append(webhook.get("/livez")[0])
         assert "NCCL_DEBUG" in webhook.patch()  # unready, and serving
         assert webhook.wait() == 0
 
-    seen = under_load(webhook, act)
+    try:
+        post(idle, review())
+        seen = under_load(webhook, act)
+    finally:
+        idle.close()
+        webhook.end()
     assert ready == [503, 200]
     assert set(seen) == {"200", "refused"}, seen
-    assert seen["200"] > 50
     assert webhook.said("stopped")[0]["connectionsCut"] == 0
-    idle.close()
 
 
 def test_certificates_rotate_under_load(webhook: Process) -> None:
@@ -388,11 +391,13 @@ def test_a_handshake_with_an_unknown_authority_harms_nobody(webhook: Process) ->
     assert "NCCL_DEBUG" in webhook.patch()
 
 
-def test_interrupt_does_not_wait(webhook: Process) -> None:
-    began = time.monotonic()
-    webhook.terminate(signal.SIGINT)
-    assert webhook.wait() == 0
-    assert time.monotonic() - began < 5
+def test_interrupt_does_not_wait(credentials: Paths, policies: Path) -> None:
+    webhook = Process(credentials, policies, "--drain-seconds=100")
+    try:
+        webhook.terminate(signal.SIGINT)
+        assert webhook.wait() == 0
+    finally:
+        webhook.end()
 
 
 def run(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -400,7 +405,7 @@ def run(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "webhook.cli.main", "webhook", *flags],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
         env={**os.environ, **environment},
     )
@@ -570,11 +575,11 @@ def test_callers_are_held_to_the_flags(credentials: Paths, policies: Path, tmp_p
     )
     try:
         trust = process.trust()
-        unknown = http.client.HTTPSConnection("localhost", process.port, timeout=10, context=trust)
+        unknown = http.client.HTTPSConnection("localhost", process.port, timeout=60, context=trust)
         with contextlib.closing(unknown), pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
             post(unknown, review())
         trust.load_cert_chain(shown)
-        connection = http.client.HTTPSConnection("localhost", process.port, timeout=10, context=trust)
+        connection = http.client.HTTPSConnection("localhost", process.port, timeout=60, context=trust)
         assert post(connection, review())[0] == 401
         connection.request(
             "POST",
