@@ -19,7 +19,7 @@ HEAD = "apiVersion: warmpod.dev/v1alpha1\n"
 def findings(text: str) -> list[Problem]:
     found = parse([Source("p.yaml", text)])
     assert found.problems == ()
-    return lint(found)
+    return [each for each in lint(found) if each.severity != "info"]
 
 
 def edited(*edits: tuple[str, str]) -> str:
@@ -129,7 +129,7 @@ def test_patterns_that_overlap_clash(accelerators: tuple[str, str]) -> None:
 def test_a_cache_is_not_called_unused_while_a_policy_was_left_out() -> None:
     found = parse([Source("p.yaml", edited(("mode: Audit", "mode: x")))])
     assert found.policies == ()
-    assert lint(found) == []
+    assert "W006" not in {each.code for each in lint(found)}
 
 
 def test_severities_are_those_of_the_table() -> None:
@@ -149,12 +149,12 @@ def condition(expression: str) -> list[Problem]:
         ("object.spec.containers.exists(c, c.name == 'x')", []),
         ("object.metadata.name == 'x'", ["W015"]),
         ("has(object.metadata.name) && object.metadata.name == 'x'", []),
-        ("object.metadata.labels.app == 'x'", ["W015"]),
-        ("object.metadata.labels['app'] == 'x'", ["W015"]),
-        ("has(object.metadata.labels) && object.metadata.labels.app == 'x'", ["W015"]),
-        ("has(object.metadata.labels.app) && object.metadata.labels.app == 'x'", ["W015"]),
-        ("has(object.metadata.labels) && has(object.metadata.labels.app) && object.metadata.labels.app == 'x'", []),
-        ("has(object.metadata.labels) && 'app' in object.metadata.labels && object.metadata.labels.app == 'x'", []),
+        ("object.metadata.labels.team == 'x'", ["W015"]),
+        ("object.metadata.labels['team'] == 'x'", ["W015"]),
+        ("has(object.metadata.labels) && object.metadata.labels.team == 'x'", ["W015"]),
+        ("has(object.metadata.labels.team) && object.metadata.labels.team == 'x'", ["W015"]),
+        ("has(object.metadata.labels) && has(object.metadata.labels.team) && object.metadata.labels.team == 'x'", []),
+        ("has(object.metadata.labels) && 'team' in object.metadata.labels && object.metadata.labels.team == 'x'", []),
         ("has(object.spec.volumes) && object.spec.volumes.exists(v, v.name == 'x')", []),
         ("object.spec.containers.exists(c, c.args.exists(a, a == 'x'))", ["W015"]),
         ("has(object.metadata.labels) && 'a/b' in object.metadata.labels && object.metadata.labels['a/b'] == 'x'", []),
@@ -174,7 +174,7 @@ def test_expressions(expression: str, expected: list[str]) -> None:
 
 def test_a_name_that_is_not_made_yet_is_said_so() -> None:
     (finding,) = condition("!object.metadata.name.startsWith('jupyter-')")
-    assert finding.message == "object.metadata.name is missing from some pods, where this is an error"
+    assert finding.message.startswith("object.metadata.name is missing from the pod of a vLLM Deployment, where this")
     assert "generateName" in finding.hint
     assert (finding.line, finding.path) == (9, "spec.matchConditions[0].expression")
 
@@ -196,5 +196,5 @@ def test_variables_and_sources_are_looked_at_too() -> None:
 
 
 def test_every_code_has_a_case() -> None:
-    shown = {told.split()[0] for case in EXPECTED.values() for told in case}
-    assert shown | {"W009", "W014", "W015", "W016", "W017"} == set(CODES)
+    bad = "".join(path.read_text() for path in sorted((HERE / "bad").glob("*.yaml")))
+    assert [code for code in CODES if f"{code} " not in bad] == []

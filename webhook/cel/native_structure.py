@@ -13,7 +13,7 @@ from webhook.cel import functions, tree
 from webhook.cel.comparison import comparison, conjuncts, key
 from webhook.cel.expression import VARIABLES
 from webhook.cel.loops import adds_lists, function, macro
-from webhook.cel.steps import OPTIONAL, STEPS, is_optional, root
+from webhook.cel.steps import OPTIONAL, STEPS, is_indexed, is_optional, root
 from webhook.cel.structures import Fact, Structure, Use
 from webhook.cel.text import place
 
@@ -247,8 +247,9 @@ class _Walk:
         """Note the facts that hold wherever the expression is true, and the same of the elements it asks for."""
         group: list[Fact] = []
         for part, negated in conjuncts(node):
-            fact = self._fact(part, scope, negated=negated)
-            if fact is not None:
+            found, fact = comparison(part), self._fact(part, scope, negated=negated)
+            # Of two elements of a list, different things may be said at once.
+            if found is not None and fact is not None and not is_indexed(found.operand):
                 group.append(fact)
             number, content = tree.content(part)
             if number != tree.COMPREHENSION or content is None or negated or not tree.is_loop(content):

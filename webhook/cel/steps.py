@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from webhook.cel import tree
+from webhook.cel.comparison import key
 
 OPTIONAL: Final = frozenset(("_?._", "_[?_]"))
 STEPS: Final = frozenset(("_[_]", *OPTIONAL))
@@ -34,6 +35,22 @@ def is_optional(node: tree.Message | None) -> bool:
             if content.text(2) in OPTIONAL:
                 return True
             node = content.messages(3)[0] if content.text(2) in STEPS else None
+        else:
+            node = content.message(1) if number == tree.SELECT else None
+    return False
+
+
+def is_indexed(node: tree.Message | None) -> bool:
+    """Whether a step of the path is the index of a list's element, or a key that is no literal text."""
+    while node is not None:
+        number, content = tree.content(node)
+        if content is None:
+            return False
+        if number == tree.CALL:
+            arguments = content.messages(3)
+            if content.text(2) not in STEPS or key(arguments[1]) is None:
+                return True
+            node = arguments[0]
         else:
             node = content.message(1) if number == tree.SELECT else None
     return False

@@ -12,10 +12,13 @@ from itertools import combinations
 from typing import Any
 
 from webhook.kube.selector import LabelSelector
-from webhook.policy.model import Mode, Policy
+from webhook.lint.check import Check, Codes, Finding, Manifests
+from webhook.policy.model import Mode, Origin, Policy, PolicySet
 
-Finding = tuple[str, str, str, str]
-"""Code, path, message, hint."""
+CODES: Codes = {
+    "W003": ("warning", "two policies mount different things at one path, or by one volume name"),
+    "W004": ("warning", "two policies set one variable to different values"),
+}
 
 _Value = tuple[str, str]  # of a variable, and where it stands
 
@@ -49,17 +52,17 @@ def _contested(winner: str, mounts: Sequence[_Mount], others: Sequence[_Mount]) 
     for other in others:
         if any(other.path == mount.path and other.what != mount.what and other.shares(mount) for mount in mounts):
             message = f'"{other.path}" is mounted by policy {winner} too, which wins on pods that both match'
-            yield "W003", f"{other.place}.mountPath", message, hint
+            yield Finding("W003", f"{other.place}.mountPath", message, hint)
         elif other.volume and any(other.volume == mount.volume and other.what != mount.what for mount in mounts):
             message = f'volume "{other.volume}" is another one in policy {winner}, which wins on pods that both match'
-            yield "W003", f"{other.place}.volume.name", message, "rename one, or make them the same"
+            yield Finding("W003", f"{other.place}.volume.name", message, "rename one, or make them the same")
 
 
 def _differing(winner: str, env: Mapping[str, _Value], others: Mapping[str, _Value]) -> Iterator[Finding]:
     for name, (value, place) in others.items():
         if name in env and env[name][0] != value:
             message = f"{name} is set to another value by policy {winner}, which wins on pods that both match"
-            yield "W004", place, message, "agree on one value, or keep the two apart by their match"
+            yield Finding("W004", place, message, "agree on one value, or keep the two apart by their match")
 
 
 def meet(a: Policy, b: Policy) -> bool:
@@ -111,3 +114,10 @@ def _env(policy: Policy) -> Mapping[str, _Value]:
         for name, value in profile.env.items():
             found.setdefault(name, (value, f"spec.clientProfiles[{index}]"))
     return found
+
+
+def _clashes(policy_set: PolicySet, _: Manifests) -> Iterator[tuple[Origin, Finding]]:
+    yield from ((policy.origin, finding) for policy, finding in clashes(policy_set.policies))
+
+
+CHECKS: tuple[Check, ...] = (_clashes,)

@@ -1,146 +1,59 @@
-"""What is sound but probably not meant. Codes are stable; `docs/policies.md` says what to do about each."""
+"""What is sound in policies but probably not meant. Codes are stable; `docs/lint.md` says what to do about each."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
+from types import ModuleType
 
-from webhook.lint.clash import Finding, clashes
-from webhook.lint.expressions import expression_findings
-from webhook.policy.allow import is_wide
+from webhook.lint import (
+    aws_config,
+    choices,
+    clash,
+    conditions,
+    contradictions,
+    environment,
+    expressions,
+    memory,
+    places,
+    security,
+)
+from webhook.lint.check import Check, Codes, Finding, Manifests
+from webhook.lint.texts import Texts
 from webhook.policy.legibility import shown
-from webhook.policy.model import Model, NodeCache, OnFailure, Origin, Placement, Policy, PolicySet, Tenancy
-from webhook.policy.problem import Problem, Severity
+from webhook.policy.model import Origin, PolicySet
+from webhook.policy.problem import Problem, Source
 
-CODES: dict[str, tuple[Severity, str]] = {
-    "W001": ("error", "placement Require without acknowledge"),
-    "W002": ("warning", "redirect with onFailure Continue"),
-    "W003": ("warning", "two policies mount different things at one path, or by one volume name"),
-    "W004": ("warning", "two policies set one variable to different values"),
-    "W005": ("warning", "allow leaves the bucket or the first directory open"),
-    "W006": ("warning", "a NodeCache or ClientProfile that no policy uses"),
-    "W007": ("warning", "a policy that does nothing"),
-    "W008": ("warning", "an environment variable that looks like a secret"),
-    "W009": ("warning", "two profiles of one policy set one variable to different values"),
-    "W010": ("warning", "acknowledge without what it acknowledges"),
-    "W011": ("warning", "a hostPath cache without fallbackVolume"),
-    "W012": ("warning", "placement by a cache that no other pod sees"),
-    "W013": ("warning", "sourceVolume that no allowed source lies on"),
-    "W014": ("error", "CEL with a loop that only one engine can stop"),
-    "W015": ("warning", "CEL that errs on pods without an optional field"),
-    "W016": ("warning", "CEL that reads a field no Pod has"),
-    "W017": ("warning", "CEL that only the default engine reads"),
-    "W018": ("warning", "a cache of all tenants that is trusted without asking the source"),
-}
+MODULES: tuple[ModuleType, ...] = (
+    choices,
+    clash,
+    expressions,
+    contradictions,
+    conditions,
+    environment,
+    aws_config,
+    memory,
+    places,
+    security,
+)
+"""The modules of checks: each has CODES and CHECKS (`webhook.lint.check`)."""
+
+CODES: Codes = {code: meaning for module in MODULES for code, meaning in sorted(module.CODES.items())}
 """Every lint code, how severe it is, and its subject. Codes are never reused."""
 
-ACKNOWLEDGE_REQUIRE = "RequireBlocksScaleFromZero"
-
-_SECRET = re.compile(r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|API_?KEY|PRIVATE_KEY)(?:_|$)", re.IGNORECASE)
-_PRIVATE = frozenset({"emptyDir", "ephemeral"})
+_CHECKS: tuple[Check, ...] = tuple(check for module in MODULES for check in module.CHECKS)
 
 
-def lint(policy_set: PolicySet) -> list[Problem]:
-    """Return what should be looked at, by file and line. Policies that were left out are not looked at."""
-    found: list[Problem] = []
-    for policy in policy_set.policies:
-        for check in _CHECKS:
-            found.extend(_problem(policy.origin, finding) for finding in check(policy))
-    for policy, finding in clashes(policy_set.policies):
-        found.append(_problem(policy.origin, finding))
-    for cache in policy_set.caches:
-        found.extend(_problem(cache.origin, finding) for finding in _cache(cache))
-    found.extend(_problem(origin, finding) for origin, finding in _unused(policy_set))
-    return sorted(found, key=lambda each: (each.file, each.line, each.column, each.code))
+def lint(policy_set: PolicySet, manifests: Manifests = (), sources: Iterable[Source] = ()) -> list[Problem]:
+    """Return what should be looked at, by file and line. Policies that were left out are not looked at.
+
+    With the `sources` that the policies were read from, places are exact to the character.
+    """
+    texts = Texts.of(sources)
+    found = {_problem(origin, finding, texts) for check in _CHECKS for origin, finding in check(policy_set, manifests)}
+    return sorted(found, key=lambda each: (each.file, each.line, each.column, each.code, each.message))
 
 
-def _problem(origin: Origin, finding: Finding) -> Problem:
-    code, path, message, hint = finding
-    return Problem(code, CODES[code][0], origin.file, *origin.at(path), path, shown(message, 500), hint)
-
-
-def _require(policy: Policy) -> Iterator[Finding]:
-    placements = {"spec.images.placement": policy.image_placement}
-    placements |= {f"spec.models[{index}].placement": model.placement for index, model in enumerate(policy.models)}
-    required = [path for path, placement in placements.items() if placement is Placement.REQUIRE]
-    if ACKNOWLEDGE_REQUIRE in policy.acknowledged:
-        if not required:
-            message = f"{ACKNOWLEDGE_REQUIRE} is acknowledged, but no placement is Require"
-            yield "W010", "spec.acknowledge", message, "remove it"
-        return
-    for path in required:
-        message = "Require keeps pods pending while no warm node has room: autoscalers cannot make a warm node"
-        yield "W001", path, message, f"use Prefer, or set acknowledge: [{ACKNOWLEDGE_REQUIRE}]"
-
-
-def _models(policy: Policy) -> Iterator[Finding]:
-    for index, model in enumerate(policy.models):
-        path = f"spec.models[{index}]"
-        if model.redirect and model.on_failure is OnFailure.CONTINUE:
-            message = (
-                "redirect points the program at an empty directory when hydration failed and the pod starts anyway"
-            )
-            yield "W002", f"{path}.onFailure", message, "use onFailure: Retry, or redirect: false"
-        for place, pattern in enumerate(model.allow):
-            if is_wide(pattern):
-                what = "directory" if pattern.startswith("file") else "bucket, also one that a stranger registers"
-                message = f'"{pattern}" allows any {what}'
-                yield "W005", f"{path}.allow[{place}]", message, "name it up to its /"
-        if model.placement is not Placement.OFF and _is_private(model):
-            message = f"cache {model.cache.name} lies in the pod's own volume, so no node is ever warm for this model"
-            yield "W012", f"{path}.cache", message, "use a hostPath cache, or placement: Off"
-        if model.source_volume and not any(pattern.startswith("file:") for pattern in model.allow):
-            yield "W013", f"{path}.sourceVolume", "allow lists no file:// source, so this is never read", "remove it"
-
-
-def _is_private(model: Model) -> bool:
-    return not _PRIVATE.isdisjoint(model.cache.volume)
-
-
-def _nothing(policy: Policy) -> Iterator[Finding]:
-    if policy.image_placement is Placement.OFF and not (
-        policy.models or policy.volumes or policy.env or any(each.env or each.aws_config for each in policy.profiles)
-    ):
-        hint = "give it images, models, volumes, clientProfiles or env, or remove it"
-        yield "W007", "spec", "the policy changes nothing in the pods it matches", hint
-
-
-def _env(policy: Policy) -> Iterator[Finding]:
-    for index, (name, value) in enumerate(policy.env):
-        if value and _SECRET.search(name):
-            message = f"{name} looks like a secret, and would be readable in every pod and in the audit log"
-            yield "W008", f"spec.env[{index}].name", message, "let the pod take it from a Secret of its own"
-    first: dict[str, tuple[str, str]] = {}
-    for index, profile in enumerate(policy.profiles):
-        for name, value in profile.env.items():
-            other, theirs = first.setdefault(name, (profile.name, value))
-            if theirs != value and not any(name == own for own, _ in policy.env):
-                message = f'{name} is "{theirs}" in {other} and "{value}" in {profile.name}: the first wins'
-                yield "W009", f"spec.clientProfiles[{index}]", message, "say in spec.env which one is meant"
-
-
-def _cache(cache: NodeCache) -> Iterator[Finding]:
-    if "hostPath" in cache.volume and cache.fallback_volume is None:
-        message = "namespaces whose PodSecurity level forbids hostPath get no model from this cache"
-        yield "W011", "spec.volume", message, "add fallbackVolume: {emptyDir: {sizeLimit: 200Gi}}"
-    if cache.trust_cache and cache.tenancy is Tenancy.CLUSTER:
-        message = "any pod that a policy lets name a source reads it here, whether or not its role may read the bucket"
-        yield "W018", "spec.trustCache", message, "use tenancy: Namespace, or leave trustCache out"
-
-
-def _unused(policy_set: PolicySet) -> Iterator[tuple[Origin, Finding]]:
-    """Nothing to say while policies were left out: one of them may be the user."""
-    if any(problem.severity == "error" for problem in policy_set.problems):
-        return
-    caches = {model.cache.name for policy in policy_set.policies for model in policy.models}
-    profiles = {profile.name for policy in policy_set.policies for profile in policy.profiles}
-    for cache in policy_set.caches:
-        if cache.name not in caches:
-            yield cache.origin, ("W006", "metadata.name", f"no policy uses the NodeCache {cache.name}", "remove it")
-    for profile in policy_set.profiles:
-        if profile.name not in profiles:
-            message = f"no policy uses the ClientProfile {profile.name}"
-            yield profile.origin, ("W006", "metadata.name", message, "remove it")
-
-
-_CHECKS: tuple[Callable[[Policy], Iterator[Finding]], ...] = (_require, _models, _nothing, _env, expression_findings)
+def _problem(origin: Origin, finding: Finding, texts: Texts) -> Problem:
+    message, hint = shown(finding.message, 500), shown(finding.hint, 500)
+    place = texts.place(origin, finding)
+    return Problem(finding.code, CODES[finding.code][0], origin.file, *place, finding.path, message, hint)

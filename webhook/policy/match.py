@@ -101,7 +101,7 @@ def match(policy: Policy, subject: Subject) -> Match:
 
 
 def _judge(policy: Policy, subject: Subject) -> Match:
-    variables = _Variables(policy, subject.activation)
+    variables = Variables(policy, subject.activation)
     error = ""
     # Most pods that come this far meet them all. Where one does not, it is for its own evaluation to say which and why.
     for condition in () if _meets_all(policy, subject.activation) else policy.conditions:
@@ -132,8 +132,8 @@ def _line(failure: FailedEvaluation) -> str:
     return shown(" ".join(str(failure).split()), _LONGEST_ERROR)
 
 
-class _Variables:
-    """A policy's variables, each evaluated at most once, and only when something needs it."""
+class Variables:
+    """A policy's variables, each evaluated at most once, and only when something needs it. `values` has those found."""
 
     def __init__(self, policy: Policy, activation: Activation) -> None:
         self.values: dict[str, Any] = {}
