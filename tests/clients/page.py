@@ -28,7 +28,12 @@ def page(known: Catalogue) -> str:
 
 def _clients(known: Catalogue) -> str:
     rows = [
-        (f"`{each.id}`", each.title, each.version or "-", ", ".join(f"`{part}`" for part in each.built_on) or "-")
+        (
+            f"`{each.id}`",
+            f"{each.title}: {each.about}" if each.about else each.title,
+            each.version or "-",
+            ", ".join(f"`{part}`" for part in each.built_on) or "-",
+        )
         for each in sorted(known.clients.values(), key=lambda each: each.id)
     ]
     return "## Clients\n\n" + _table(("client", "what it is", "version looked at", "built on"), rows)

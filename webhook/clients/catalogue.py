@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from webhook.clients.value_type import ValueType
 
+_MOST_TITLES = 4
+
 Status = Literal["read", "dead", "none"]
 """Read by somebody; read by earlier versions only; never read, though people set it."""
 
@@ -27,6 +29,7 @@ class Client:
 
     id: str
     title: str
+    about: str
     version: str
     built_on: tuple[str, ...]
 
@@ -129,8 +132,10 @@ class Catalogue:
         return prefix.clients if prefix is not None and prefix.names == "open" else None
 
     def titles(self, clients: Iterable[str]) -> str:
-        """These clients as people call them, in order: `AWS CLI v2, boto3 and botocore`."""
-        return ", ".join(sorted((self.clients[each].title for each in clients), key=str.lower))
+        """These clients as people call them, in order: `AWS CLI v2, s5cmd`; of many, the first few."""
+        titles = sorted((self.clients[each].title for each in clients), key=str.lower)
+        more = len(titles) - _MOST_TITLES
+        return ", ".join(titles[:_MOST_TITLES]) + (f" and {more} more" if more > 0 else "")
 
 
 @cache
@@ -138,7 +143,7 @@ def catalogue() -> Catalogue:
     """Return the catalogue; read once. The data is part of the program, so a fault in it is a bug and raises."""
     data = json.loads(files("webhook.clients").joinpath("catalogue.json").read_text(encoding="utf-8"))
     clients = {
-        row["id"]: Client(row["id"], row["title"], row.get("version", ""), tuple(row["builtOn"]))
+        row["id"]: Client(row["id"], row["title"], row.get("about", ""), row.get("version", ""), tuple(row["builtOn"]))
         for row in data["clients"]
     }
     return Catalogue(

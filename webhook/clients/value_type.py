@@ -15,6 +15,17 @@ _SIZE = re.compile(r"[0-9]+ ?(?:[kmgt]i?)?b?", re.IGNORECASE)
 _RATE = re.compile(r"[0-9]+(?:\.[0-9]+)? ?(?:[KMGTkmgt]i?)?[Bb](?:/s)?|[0-9]+")
 # Rust's humantime, as object_store reads it: "30s", "1m 30s", "500ms".
 _DURATION = re.compile(r"(?:[0-9]+ ?[a-zµ]+ ?)+")
+_WORDS = {
+    "url": "a URL with its scheme",
+    "json": "a JSON object",
+    "size": "a size like 16MB",
+    "rate": "a rate like 25Gb/s",
+    "duration": "a duration like 30s",
+    "integer": "an integer",
+    "number": "a number",
+    "string": "any text",
+    "path": "a path",
+}
 _URL = re.compile(r"https?://[^\s/].*", re.IGNORECASE)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
 
@@ -39,7 +50,7 @@ class ValueType:
         low, high = self.minimum, self.maximum
         bounds = f", {low} to {high}" if low is not None and high is not None else ""
         bounds = bounds or (f", {low} or more" if low is not None else f", at most {high}" if high is not None else "")
-        return {"url": "URL", "json": "JSON object"}.get(self.kind, self.kind) + bounds
+        return _WORDS.get(self.kind, self.kind) + bounds
 
     def fault(self, value: str) -> str:
         """What is wrong with this value, as the end of a sentence that begins with it; empty when nothing is.

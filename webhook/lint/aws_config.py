@@ -35,7 +35,8 @@ def _key(key: str, value: Any) -> Iterator[Finding]:
     if setting is not None:
         fault = setting.type.fault(text(value))
         if fault:
-            yield Finding("W042", path, f'{key}: "{text(value)[:64]}" {fault}')
+            hint = f"the default is {setting.default}" if setting.default else ""
+            yield Finding("W042", path, f'{key}: "{text(value)[:64]}" {fault}', hint)
         return
     section, dot, inner = key.partition(".")
     if dot and section != "s3":

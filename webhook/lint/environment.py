@@ -79,7 +79,9 @@ def _read(each: Written, variable: Variable) -> Iterator[Finding]:
         )
     fault = variable.type.fault(each.value) if variable.type is not None and "$(" not in each.value else ""
     if fault:
-        hint = f"read by {catalogue().titles(variable.clients)}"
+        hint = f"it is read by {catalogue().titles(variable.clients)}"
+        if each.value.strip().lower() in {"1", "yes", "on"} and variable.type and "true" in variable.type.words:
+            hint = f'write "true": {hint}'
         yield Finding("W038", each.value_path, f'{each.name}: "{each.value[:64]}" {fault}', hint)
 
 
