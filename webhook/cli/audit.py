@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from click.core import ParameterSource
 
 from webhook.cli.cluster import cluster_options
 from webhook.cli.errors import CouldNotRun, ExitCode, say
@@ -92,9 +93,11 @@ def command(
     now = datetime.now(UTC)
     kinds, begin = _kinds(fail_on), _begin(since, now)
     if records is not None and audit_log is not None:
-        raise CouldNotRun("--records and --audit-log: one source at a time", hint="leave one of them out")
+        if _is_given(ctx, "records") == _is_given(ctx, "audit_log"):
+            raise CouldNotRun("--records and --audit-log: one source at a time", hint="leave one of them out")
+        records, audit_log = (records, None) if _is_given(ctx, "records") else (None, audit_log)
     stored = records is not None or audit_log is not None
-    if stored and policies is not None:
+    if stored and policies is not None and _is_given(ctx, "policies"):
         raise CouldNotRun(
             "--policies: what was recorded was decided already, by the policies of that time",
             hint="`warmpod replay` decides records anew",
@@ -156,6 +159,11 @@ def _take(found: Iterator[Judgement], tally: Tally, namespaces: frozenset[str]) 
     for judgement in found:
         if not namespaces or judgement.namespace in namespaces:
             tally.add(judgement)
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    """Whether an option was written, not found in the environment, where it may be for another command."""
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _kinds(text: str) -> frozenset[str]:

@@ -90,7 +90,7 @@ body{font-size:10.5pt}.page{max-width:none;padding:0}section{border:0;padding:0;
 .scroll{overflow:visible;margin:6pt 0 0;padding:0}table{font-size:8.5pt}th{font-size:8pt;white-space:normal}
 tbody th{font-size:8.5pt;min-width:90pt}td,th{padding:3pt 5pt}.wide{min-width:110pt}.where{font-size:8pt}
 .tag{display:inline;border:0;padding:0;background:none;margin:0 6pt 0 0;font-size:8pt}
-tr,svg{break-inside:avoid}h2,.hint{break-after:avoid}.long{display:none}thead{display:table-header-group}
+tr,svg{break-inside:avoid}h2,.hint{break-after:avoid}.hint{break-inside:avoid}.long{display:none}thead{display:table-header-group}
 details::details-content{content-visibility:visible;block-size:auto}summary{list-style:none}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """

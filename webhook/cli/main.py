@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "preview": ("webhook.cli.preview:command", "Show what would happen to each pod of your manifests."),
     "lint": ("webhook.cli.lint:command", "Check policy files: every problem with file, line and what to do."),
     "test": ("webhook.cli.test:command", "Run the cases that stand beside policies."),
+    "audit": ("webhook.cli.audit:command", "Report what policies do to real pods, and what those in Audit would do."),
     "replay": ("webhook.cli.replay:command", "Decide recorded admissions again, by new policies."),
     "schema": ("webhook.cli.schema:command", "Print the JSON Schema of policy files, for editors and CI."),
     "sandbox": ("webhook.cli.sandbox:command", "A real control plane on this machine with Warmpod in it."),
