@@ -57,24 +57,23 @@ class Changes:
         return tuple(part for part, is_there in zip(PARTS, found, strict=True) if is_there)
 
     @property
+    def clauses(self) -> tuple[str, ...]:
+        """What is done, a clause for each kind of it, always in the same order; empty where it is not done."""
+        terms = (("requires", self.required), ("prefers", self.preferred))
+        mounts = ", ".join(dict.fromkeys(path for _, path in self.mounts))
+        return (
+            *(f"{verb} warm nodes by {_count(number, 'term')}" if number else "" for verb, number in terms),
+            f"hydrates {', '.join(self.hydrates)}" if self.hydrates else "",
+            f"mounts {mounts}" if mounts else "",
+            f"sets {_some(list(dict.fromkeys(name for _, name in self.env)))}" if self.env else "",
+            f"redirects {', '.join(self.redirected)} to the mounted model" if self.redirected else "",
+            "gives an AWS CLI configuration" if self.aws_config else "",
+        )
+
+    @property
     def text(self) -> str:
         """All of it on one line; empty when there is nothing."""
-        told = []
-        if self.required:
-            told.append(f"requires warm nodes by {_count(self.required, 'term')}")
-        if self.preferred:
-            told.append(f"prefers warm nodes by {_count(self.preferred, 'term')}")
-        if self.hydrates:
-            told.append(f"hydrates {', '.join(self.hydrates)}")
-        if self.mounts:
-            told.append(f"mounts {', '.join(dict.fromkeys(path for _, path in self.mounts))}")
-        if self.env:
-            told.append(f"sets {_some(list(dict.fromkeys(name for _, name in self.env)))}")
-        if self.redirected:
-            told.append(f"redirects {', '.join(self.redirected)} to the mounted model")
-        if self.aws_config:
-            told.append("gives an AWS CLI configuration")
-        return "; ".join(told)
+        return "; ".join(filter(None, self.clauses))
 
 
 def changes(sent: Object, after: Object | None) -> Changes:

@@ -10,8 +10,10 @@ from typing import Any, Literal
 from webhook.admission.changes import Changes, changes
 from webhook.admission.decision import Decision, PolicyVerdict
 from webhook.kube import Object, names
+from webhook.kube import pod as pods
 from webhook.policy.model import Mode
 
+_MOST_NAMED = 5  # variables in one line
 _ANNOTATIONS = "/metadata/annotations"
 _SIGNATURE = f"{_ANNOTATIONS}/{names.ANNOTATION_DECISION.replace('/', '~1')}"
 
@@ -126,10 +128,12 @@ def _lines(sent: Object, before: Decision, after: Decision) -> Iterator[str]:
     if before.allowed != after.allowed:
         yield f"denied: {after.message}" if before.allowed else f"no longer denied: {before.message}"
     yield from _verdicts(before.policies, after.policies)
-    old, new = changes(sent, before.would_pod), changes(sent, after.would_pod)
-    yield from _parts(old, new)
-    if not _same(_unsigned(_would(before)), _unsigned(_would(after))) and old == new:
-        yield "the same parts with other values"
+    parts = [*_parts(changes(sent, before.would_pod), changes(sent, after.would_pod))]
+    if values := _values(before.would_pod, after.would_pod):
+        parts.append(values)
+    if not parts and not _same(_unsigned(_would(before)), _unsigned(_would(after))):
+        parts.append("the same parts with other values")
+    yield from parts
     saved = _seconds(after) - _seconds(before)
     if abs(saved) >= 1:
         yield f"saves {abs(saved):.0f} s {'more' if saved > 0 else 'less'}"
@@ -157,10 +161,30 @@ def _standing(verdict: PolicyVerdict | None) -> str:
 
 
 def _parts(before: Changes, after: Changes) -> Iterator[str]:
-    if before.text != after.text:
-        yield f"{before.text or 'unchanged'} -> {after.text or 'unchanged'}"
-    elif before != after:
-        yield "the same for other containers, or other names"
+    told = False
+    for old, new in zip(before.clauses, after.clauses, strict=True):
+        if old != new:
+            told = True
+            yield f"{old} -> {new}" if old and new else new or f"no longer {old}"
+    if not told and before != after:
+        yield "the same for other containers, or more variables"
+
+
+def _values(before: Object | None, after: Object | None) -> str:
+    """The variables that both pods have with different values, by name."""
+    old, new = _variables(before), _variables(after)
+    differing = dict.fromkeys(name for (_, name), value in new.items() if old.get((_, name), value) != value)
+    shown = list(differing)[:_MOST_NAMED]
+    more = f" and {len(differing) - len(shown)} more" if len(differing) > len(shown) else ""
+    return f"another value of {', '.join(shown)}{more}" if shown else ""
+
+
+def _variables(pod: Object | None) -> dict[tuple[str, str], str]:
+    return {
+        (str(container.get("name")), str(entry.get("name"))): json.dumps(entry, sort_keys=True)
+        for _, _, container in pods.every_container(pod or {})
+        for entry in pods.objects(container.get("env"))
+    }
 
 
 def _same(one: Any, other: Any) -> bool:
