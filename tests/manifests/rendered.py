@@ -24,6 +24,8 @@ COMPONENTS = sorted(path.name for path in COMPONENT.iterdir())
 
 Document = dict[str, Any]
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, slower, where libyaml is not built in
+
 
 def render(directory: Path) -> list[Document]:
     """The documents of one kustomization."""
@@ -32,7 +34,7 @@ def render(directory: Path) -> list[Document]:
     )
     assert done.returncode == 0, done.stderr
     assert not done.stderr, "kubectl warns of something deprecated or ignored"
-    return list(yaml.safe_load_all(done.stdout))
+    return list(yaml.load_all(done.stdout, Loader=_LOADER))
 
 
 @cache
