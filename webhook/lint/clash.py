@@ -1,7 +1,7 @@
 """Two policies that may meet on one pod and want different things of it. Name order decides; lint says so beforehand.
 
-Only what is certain to keep policies apart is taken as keeping them apart: accelerators without overlap, labels that
-contradict. What CEL conditions rule out is not known here, so a clash is a warning.
+Only what is certain to keep policies apart is taken as keeping them apart: accelerators without overlap, and demands
+that contradict. A pod on which they do clash is told with the finding; where none is found, the finding says that.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
-from webhook.kube.selector import LabelSelector
 from webhook.lint.check import Check, Codes, Finding, Manifests
+from webhook.lint.witness import Contest, Pair
 from webhook.policy.model import Mode, Origin, Policy, PolicySet
 
 CODES: Codes = {
     "W003": ("warning", "two policies mount different things at one path, or by one volume name"),
     "W004": ("warning", "two policies set one variable to different values"),
 }
+
+_MOST_SEARCHES = 64  # in one run: a set in which everything clashes needs no pod for each
 
 _Value = tuple[str, str]  # of a variable, and where it stands
 
@@ -38,40 +40,58 @@ class _Mount:
         return not self.containers or not other.containers or not self.containers.isdisjoint(other.containers)
 
 
-def clashes(policies: Sequence[Policy]) -> Iterator[tuple[Policy, Finding]]:
+class _Claim(NamedTuple):
+    """What the second of two policies wants and may not get. `hint` says what to do about it."""
+
+    contest: Contest
+    code: str
+    path: str
+    message: str
+    hint: str
+
+
+def clashes(policies: Sequence[Policy], manifests: Manifests = ()) -> Iterator[tuple[Policy, Finding]]:
     """Yield the policy that loses (the later by name) and what it loses, for each clash."""
     acting = [(policy, _mounts(policy), _env(policy)) for policy in policies if policy.mode is not Mode.OFF]
+    left = _MOST_SEARCHES
     for (first, mounts, env), (second, their_mounts, their_env) in combinations(acting, 2):
         found = [*_contested(first.name, mounts, their_mounts), *_differing(first.name, env, their_env)]
-        if found and meet(first, second):
-            yield from ((second, finding) for finding in found)
+        pair = Pair(first, second) if found and meet(first, second) else None
+        if pair is None or pair.is_impossible:
+            continue
+        for claim in found:
+            where = pair.witness(claim.contest, manifests) if left > 0 else ""
+            left -= 1
+            told = f"for example {where}" if where else "no such pod was found, but none is ruled out"
+            message = f"{claim.message}, which wins on pods that both match: {told}"
+            yield second, Finding(claim.code, claim.path, message, claim.hint)
 
 
-def _contested(winner: str, mounts: Sequence[_Mount], others: Sequence[_Mount]) -> Iterator[Finding]:
+def _contested(winner: str, mounts: Sequence[_Mount], others: Sequence[_Mount]) -> Iterator[_Claim]:
     hint = "mount elsewhere, or keep the two apart by their match"
     for other in others:
         if any(other.path == mount.path and other.what != mount.what and other.shares(mount) for mount in mounts):
-            message = f'"{other.path}" is mounted by policy {winner} too, which wins on pods that both match'
-            yield Finding("W003", f"{other.place}.mountPath", message, hint)
+            message = f'"{other.path}" is mounted by policy {winner} too'
+            yield _Claim(Contest("path", other.path), "W003", f"{other.place}.mountPath", message, hint)
         elif other.volume and any(other.volume == mount.volume and other.what != mount.what for mount in mounts):
-            message = f'volume "{other.volume}" is another one in policy {winner}, which wins on pods that both match'
-            yield Finding("W003", f"{other.place}.volume.name", message, "rename one, or make them the same")
+            message = f'volume "{other.volume}" is another one in policy {winner}'
+            contest, path = Contest("volume", other.volume), f"{other.place}.volume.name"
+            yield _Claim(contest, "W003", path, message, "rename one, or make them the same")
 
 
-def _differing(winner: str, env: Mapping[str, _Value], others: Mapping[str, _Value]) -> Iterator[Finding]:
+def _differing(winner: str, env: Mapping[str, _Value], others: Mapping[str, _Value]) -> Iterator[_Claim]:
     for name, (value, place) in others.items():
         if name in env and env[name][0] != value:
-            message = f"{name} is set to another value by policy {winner}, which wins on pods that both match"
-            yield Finding("W004", place, message, "agree on one value, or keep the two apart by their match")
+            message = f"{name} is set to another value by policy {winner}"
+            hint = "agree on one value, or keep the two apart by their match"
+            yield _Claim(Contest("variable", name), "W004", place, message, hint)
 
 
 def meet(a: Policy, b: Policy) -> bool:
-    """Tell whether one pod could match both, as far as accelerators and labels say."""
-    if a.accelerator_patterns and b.accelerator_patterns:
-        pairs = ((x, y) for x in a.accelerator_patterns for y in b.accelerator_patterns)
-        if not any(_overlap(x, y) for x, y in pairs):
-            return False
-    return _compatible(a.object_selector, b.object_selector) and _compatible(a.namespace_selector, b.namespace_selector)
+    """Tell whether one accelerator could make a pod match both."""
+    if not a.accelerator_patterns or not b.accelerator_patterns:
+        return True
+    return any(_overlap(x, y) for x in a.accelerator_patterns for y in b.accelerator_patterns)
 
 
 def _overlap(a: str, b: str) -> bool:
@@ -84,13 +104,6 @@ def _overlap(a: str, b: str) -> bool:
         exact, stem = (a, stem_b) if not star_a else (b, stem_a)
         return exact.startswith(stem)
     return stem_a.startswith(stem_b) or stem_b.startswith(stem_a)
-
-
-def _compatible(a: LabelSelector | None, b: LabelSelector | None) -> bool:
-    if a is None or b is None:
-        return True
-    wanted = dict(a.equal)
-    return all(wanted.get(key, value) == value for key, value in b.equal)
 
 
 def _mounts(policy: Policy) -> list[_Mount]:
@@ -116,8 +129,8 @@ def _env(policy: Policy) -> Mapping[str, _Value]:
     return found
 
 
-def _clashes(policy_set: PolicySet, _: Manifests) -> Iterator[tuple[Origin, Finding]]:
-    yield from ((policy.origin, finding) for policy, finding in clashes(policy_set.policies))
+def _clashes(policy_set: PolicySet, manifests: Manifests) -> Iterator[tuple[Origin, Finding]]:
+    yield from ((policy.origin, finding) for policy, finding in clashes(policy_set.policies, manifests))
 
 
 CHECKS: tuple[Check, ...] = (_clashes,)

@@ -20,56 +20,55 @@ from webhook.policy.model import Policy
 _NO_CLAIMS = Inventory()
 
 
-class Clash(NamedTuple):
-    """What two policies may both want: `name` is a mount path, a volume's or a variable's name."""
+class Contest(NamedTuple):
+    """What two policies both want: `name` is a mount path, a volume's or a variable's name."""
 
-    winner: Policy
-    loser: Policy
     kind: Literal["path", "volume", "variable"]
     name: str
 
 
-class Found(NamedTuple):
-    """What is known of a clash. `pod` is in words, empty where no pod was found; `impossible`: there can be none."""
+class Pair:
+    """Two policies, the first of which wins by its name."""
 
-    pod: str = ""
-    impossible: bool = False
+    def __init__(self, winner: Policy, loser: Policy) -> None:
+        self._winner = winner
+        self._loser = loser
+        self._demands = demands((winner, loser))
+
+    @property
+    def is_impossible(self) -> bool:
+        """Whether it is proven that no pod matches both."""
+        return self._demands.contradict
+
+    def witness(self, contest: Contest, manifests: Manifests) -> str:
+        """Describe a pod on which the loser gets less than alone: one of these, or one made up. Empty: none found."""
+        for manifest in manifests:
+            if self._clash(contest, Meeting(manifest, _NO_CLAIMS)):
+                return manifest.source
+        for meeting in meetings((self._winner, self._loser), self._demands):
+            if self._clash(contest, meeting):
+                return _described(meeting.manifest)
+        return ""
+
+    def _clash(self, contest: Contest, meeting: Meeting) -> bool:
+        alone = decide([self._loser], meeting.manifest, meeting.inventory)
+        if not alone.policies or alone.policies[0].result != "matched" or alone.pod is None:
+            return False
+        wanted = _got(contest, alone.pod)
+        if wanted == _got(contest, meeting.manifest.pod):
+            return False
+        both = decide([self._winner, self._loser], meeting.manifest, meeting.inventory)
+        return both.pod is not None and bool(both.patch) and _got(contest, both.pod) != wanted
 
 
-def witness(clash: Clash, manifests: Manifests) -> Found:
-    """Look for a pod on which the loser gets less than alone."""
-    pair = (clash.winner, clash.loser)
-    asked = demands(pair)
-    if asked.contradict:
-        return Found(impossible=True)
-    for manifest in manifests:
-        if _loses(clash, Meeting(manifest, _NO_CLAIMS)):
-            return Found(manifest.source)
-    for meeting in meetings(pair, asked):
-        if _loses(clash, meeting):
-            return Found(_described(meeting.manifest))
-    return Found()
-
-
-def _loses(clash: Clash, meeting: Meeting) -> bool:
-    alone = decide([clash.loser], meeting.manifest, meeting.inventory)
-    if not alone.policies or alone.policies[0].result != "matched" or alone.pod is None:
-        return False
-    wanted = _got(clash, alone.pod)
-    if wanted == _got(clash, meeting.manifest.pod):
-        return False
-    both = decide([clash.winner, clash.loser], meeting.manifest, meeting.inventory)
-    return both.pod is not None and bool(both.patch) and _got(clash, both.pod) != wanted
-
-
-def _got(clash: Clash, pod: Object) -> list[Any]:
+def _got(contest: Contest, pod: Object) -> list[Any]:
     """What the pod has under the contested name."""
-    if clash.kind == "volume":
-        return [each for each in pods.objects(pods.spec(pod).get("volumes")) if each.get("name") == clash.name]
+    if contest.kind == "volume":
+        return [each for each in pods.objects(pods.spec(pod).get("volumes")) if each.get("name") == contest.name]
     containers = pods.app_containers(pod)
-    if clash.kind == "path":
-        return [_of(each, "volumeMounts", "mountPath", clash.name) for each in containers]
-    return [_of(each, "env", "name", clash.name) for each in containers]
+    if contest.kind == "path":
+        return [_of(each, "volumeMounts", "mountPath", contest.name) for each in containers]
+    return [_of(each, "env", "name", contest.name) for each in containers]
 
 
 def _of(container: Object, field: str, key: str, name: str) -> Sequence[Object]:
