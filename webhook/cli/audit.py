@@ -106,6 +106,7 @@ def command(
         raise CouldNotRun("--since: the live cluster is as it is now", hint="it goes with --records or --audit-log")
 
     tally, passed = Tally(), audit_sources.Unreadable()
+    modes: dict[str, str] = {}
     if records is not None:
         kind, source = "records", str(records)
         _take(audit_sources.from_records(records, begin, passed), tally, frozenset(namespaces))
@@ -114,9 +115,11 @@ def command(
         _take(audit_sources.from_log(audit_log, begin, passed), tally, frozenset(namespaces))
     else:
         kind, cluster = "cluster", audit_sources.Cluster(kubeconfig, context)
+        policy_set = cluster.policies(policies)
+        modes = {policy.name: str(policy.mode) for policy in policy_set.policies}
         source = audit_sources.from_cluster(
             cluster,
-            cluster.policies(policies),
+            policy_set,
             Settings(
                 hydrator_image=hydrator_image,
                 accelerators=accelerators_of(accelerators, device_classes),
@@ -133,6 +136,7 @@ def command(
         since=None if begin is None else begin.timestamp(),
         namespaces=namespaces,
         passed=passed.lines,
+        modes=modes,
     )
     _show(tally, about, output)
     if any(tally.findings.pods[each] for each in kinds):

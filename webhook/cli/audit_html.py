@@ -44,9 +44,9 @@ def _body(tally: Tally, about: About) -> str:
     if not tally.total.pods:
         parts.append(_nothing(about))
     else:
-        parts += [_cards(tally), _findings(tally), _distribution(tally)]
+        parts += [_cards(tally, about), _findings(tally), _distribution(tally)]
         if tally.policies:
-            parts.append(audit_tables.policies(tally, MOST_ROWS))
+            parts.append(audit_tables.policies(tally, about, MOST_ROWS))
         if tally.workloads:
             parts.append(audit_tables.workloads(tally, TOP))
         parts.append(audit_tables.namespaces(tally, MOST_ROWS))
@@ -80,18 +80,20 @@ def _nothing(about: About) -> str:
     return f'<section>\n<h2>No pod to report on</h2>\n<p class="hint">{todo[about.kind]}{again}</p>\n</section>'
 
 
-def _cards(tally: Tally) -> str:
+def _cards(tally: Tally, about: About) -> str:
     total = tally.total
     bad = sum(pods for kind, pods in tally.findings.pods.items() if kind != "conflicts")
     clashes = tally.findings.pods["conflicts"]
     of_all = [_share(number, total.pods) for number in (total.changed, total.would_change)]
+    proviso = "created now, in Enforce" if about.is_live else "Audit were Enforce"
     cards = [
         ("", "Pods looked at", f"{total.pods:,}", f"in {_count(len(tally.namespaces), 'namespace')}"),
-        ("done", "Changed", f"{total.changed:,}", f"{of_all[0]}, saving {span(total.saved)}"),
-        ("would", "Would be changed", f"{total.would_change:,}", f"{of_all[1]}, if Audit were Enforce"),
-        ("would", "To gain", span(total.would_save), "of starting time, by what is in Audit"),
+        ("would", "Would be changed", f"{total.would_change:,}", f"{of_all[1]}, if {proviso}"),
+        ("would", "To gain", span(total.would_save), "of starting time" + ("" if about.is_live else ", by Audit")),
         ("bad" if bad else "", "To look at", f"{bad:,}", f"errors and denials; {_count(clashes, 'conflict')} besides"),
     ]
+    if not about.is_live:
+        cards.insert(1, ("done", "Changed", f"{total.changed:,}", f"{of_all[0]}, saving {span(total.saved)}"))
     items = "".join(
         f'<div class="{kind}"><dt>{title}</dt><dd class="big">{value}</dd><dd class="note">{note}</dd></div>'
         for kind, title, value, note in cards

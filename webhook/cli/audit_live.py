@@ -33,6 +33,8 @@ _COUNTS: Final[Mapping[str, tuple[str, str]]] = {
     "DaemonSet": ("status", "desiredNumberScheduled"),
     "Job": ("spec", "parallelism"),
 }
+#: Namespaces that the registration leaves out (manifests/base).
+_LEFT_OUT: Final = frozenset({"kube-system", "kube-node-lease", names.SYSTEM_NAMESPACE})
 
 
 def installed_policies(kubeconfig: Path | None, context: str | None) -> list[Source] | None:
@@ -76,23 +78,28 @@ async def _audit(
 def judgements(document: Object, facts: Facts) -> Iterator[Judgement]:
     """What would become of the pods that an object of the cluster has, were they created now.
 
-    All policies are lowered to Audit, so that each change is one that would be. A workload without pods has none.
+    All policies are lowered to Audit, so that each change is one that would be. None for a workload without pods, for
+    pods that ask for no accelerator, and for namespaces that the registration leaves out: Warmpod never hears of them.
     """
     for found in pods_of(document):
         if found.kind == "Pod":
             sent, owner, count = recreated(found.pod), owner_of(found.pod), 1
         else:
-            sent, owner, count = _as_made(found.pod, found.kind, document), Owner(found.kind, found.name), 1
+            sent, owner = _as_made(found.pod, found.kind, document), Owner(found.kind, found.name)
             count = _count(found.kind, document)
-        if not count:
-            continue
         namespace = found.namespace or "default"
+        if not count or namespace in _LEFT_OUT or not _is_for_us(sent, namespace, facts):
+            continue
         request = for_pod(sent, namespace=namespace)
         mine = in_namespace(facts, namespace, facts.inventory.namespaces.get(namespace, {}))
         decision = admit(request, replace(mine, mode_cap=Mode.AUDIT))
         if any(verdict.result == "errored" for verdict in decision.policies) and _some_fail(facts):
             decision = _denied(decision, admit(request, mine))
         yield of_decision(sent, decision, namespace=namespace, owner=owner, count=count)
+
+
+def _is_for_us(pod: Object, namespace: str, facts: Facts) -> bool:
+    return bool(facts.settings.accelerators.of_pod(pod, facts.inventory.claims, namespace))
 
 
 def _as_made(pod: Object, kind: str, maker: Object) -> Object:

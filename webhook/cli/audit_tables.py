@@ -6,9 +6,9 @@ import html
 from collections.abc import Sequence
 
 from webhook.cli.audit_chart import meter
+from webhook.cli.audit_view import About
 from webhook.cli.audit_words import in_order, short, what
 from webhook.cli.errors import printable
-from webhook.policy.model import Mode
 from webhook.report.tally import PolicySum, Sum, Tally, Workload
 
 _SUMS = ("Changed", "Would be changed", "Saved", "To gain", "Median", "p90", "Max")
@@ -34,14 +34,14 @@ def grid(
     )
 
 
-def policies(tally: Tally, most: int) -> str:
+def policies(tally: Tally, about: About, most: int) -> str:
     """One row for each policy, with a second one for its namespaces and for what it was not for."""
     found = sorted(tally.policies.items(), key=lambda item: (-_gain(item[1].total), -item[1].total.matched, item[0]))
     headers = ("Policy", "Was for", *_SUMS, "What")
     rows = []
     for name, policy in found[:most]:
         total = policy.total
-        tags = "".join(f'<span class="tag {str(mode).lower()}">{mode}</span>' for mode in Mode if policy.modes[mode])
+        tags = "".join(f'<span class="tag {mode.lower()}">{mode}</span>' for mode in about.modes_of(name, policy))
         extra = _details(policy, tally.blind)
         rows.append(
             f'<tr{" class=first" if extra else ""}><th scope="row">{safe(name)}<br>{tags}</th>'

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from webhook.cli import render
-from webhook.cli.audit_words import counted, in_order, instant, modes, span, what
+from webhook.cli.audit_words import counted, in_order, instant, span, what
 from webhook.report.finding import Finding
 from webhook.report.spread import Spread
 from webhook.report.tally import PolicySum, Sum, Tally, Workload
@@ -29,6 +30,8 @@ class About:
     namespaces: tuple[str, ...] = ()
     passed: int = 0
     """Lines that could not be read."""
+    modes: Mapping[str, str] = field(default_factory=dict)
+    """Of the live cluster: the modes that policies say, while all are looked at as if in Audit."""
 
     @property
     def title(self) -> str:
@@ -36,13 +39,29 @@ class About:
         told = {"records": "recorded admissions in", "auditLog": "the API server's audit log", "cluster": "the cluster"}
         return f"{told[self.kind]} {self.source}"
 
+    @property
+    def is_live(self) -> bool:
+        """Whether nothing was done yet: all there is are changes that would be."""
+        return self.kind == "cluster"
+
+    def modes_of(self, name: str, policy: PolicySum) -> tuple[str, ...]:
+        """The modes of a policy, the most frequent first."""
+        said = self.modes.get(name)
+        return (said,) if said else tuple(str(mode) for mode, _ in policy.modes.most_common())
+
 
 def show_tables(tally: Tally, about: About) -> None:
     """Write the summary and the tables to stdout."""
     render.show(_summary(tally, about))
     if tally.policies:
         rows = [
-            [name, modes(policy), f"{policy.total.matched:,}", *_cells(policy.total), _parts(policy.total)]
+            [
+                name,
+                ", ".join(about.modes_of(name, policy)),
+                f"{policy.total.matched:,}",
+                *_cells(policy.total),
+                _parts(policy.total),
+            ]
             for name, policy in sorted(tally.policies.items())
         ]
         _titled("Policies", ("POLICY", "MODE", "MATCHED", *_SUM_HEADERS, "WHAT"), rows)
@@ -104,7 +123,10 @@ def document(tally: Tally, about: About) -> dict[str, Any]:
             **_sum_json(tally.total),
             "histogram": [{"from": bar.low, "to": bar.high, "pods": bar.values} for bar in tally.total.spread.bars()],
         },
-        "policies": [_policy_json(name, policy) for name, policy in sorted(tally.policies.items())],
+        "policies": [
+            {**_policy_json(name, policy), **({"mode": about.modes[name]} if name in about.modes else {})}
+            for name, policy in sorted(tally.policies.items())
+        ],
         "namespaces": [{"name": name, **_sum_json(one)} for name, one in sorted(tally.namespaces.items())],
         "workloads": [_workload_json(one) for one in tally.top(TOP_JSON)],
         "findings": [_finding_json(one) for one in tally.findings.told()],
@@ -116,9 +138,12 @@ def _summary(tally: Tally, about: About) -> str:
     lines = [f"{render.count(total.pods, 'pod')} in {about.title}"]
     if tally.earliest is not None:
         lines[0] += f", {instant(tally.earliest)} to {instant(tally.latest)}"
+    gain = f"to gain about {span(total.would_save)}"
     lines.append(
-        f"{total.changed:,} changed, saving about {span(total.saved)}; {total.would_change:,} would be changed by "
-        f"policies in Audit, to gain about {span(total.would_save)}"
+        f"{total.would_change:,} would be changed if they were created now and all policies were in Enforce, {gain}"
+        if about.is_live
+        else f"{total.changed:,} changed, saving about {span(total.saved)}; {total.would_change:,} would be changed by "
+        f"policies in Audit, {gain}"
     )
     found = [f"{render.count(pods, 'pod')} with {kind}" for kind, pods in tally.findings.pods.items() if pods]
     lines.append(f"to look at: {', '.join(found)}" if found else "nothing to look at: no errors, conflicts or denials")

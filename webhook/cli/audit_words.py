@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from webhook.admission.changes import PARTS
-from webhook.report.tally import PolicySum, Workload
+from webhook.report.tally import Workload
 
 #: What each part of a change is called in front of people.
 WORDS: Final[Mapping[str, str]] = {
@@ -51,11 +51,6 @@ def in_order(parts: Iterable[str]) -> list[str]:
 def counted(parts: Mapping[str, int]) -> str:
     """`placement 12, hydration 9`: how many pods each part was changed of."""
     return ", ".join(f"{part} {parts[part]:,}" for part in in_order(parts))
-
-
-def modes(policy: PolicySum) -> str:
-    """The modes a policy had, the most frequent first."""
-    return ", ".join(str(mode) for mode, _ in policy.modes.most_common())
 
 
 def what(workload: Workload) -> str:
