@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         "warmpod test policies/",
         "warmpod test policies/ --filter 'vllm-*/*'",
         "warmpod test policies/ --coverage --fail-under 90 --junit report.xml",
+        "warmpod test policies/ --thorough",
         "warmpod test policies/ --update",
     )
 )
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 )
 @option("--filter", "filters", multiple=True, metavar="GLOB", help="Only cases whose TEST/CASE or CASE is like this.")
 @option("--coverage", "with_coverage", is_flag=True, help="Show what of the policies no case exercises.")
+@option(
+    "--thorough",
+    is_flag=True,
+    help="Take each element out of the policies in turn, and show those that no case misses; implies --coverage.",
+)
 @option(
     "--fail-under",
     type=FiniteRange(0, 100),
@@ -51,6 +57,7 @@ def command(
     update: bool,
     filters: tuple[str, ...],
     with_coverage: bool,
+    thorough: bool,
     fail_under: float | None,
     junit: str,
     jobs: int | None,
@@ -79,12 +86,12 @@ def command(
 
     Exit codes: 0 all pass; 1 a case fails, or too little is exercised; 2 could not run; 3 no case found.
     """  # noqa: D301 - click keeps the lines after a backspace character as they are
-    from webhook.cli import discovery, trial_runs
+    from webhook.cli import discovery, thoroughness, trial_runs
     from webhook.cli.errors import CouldNotRun, say
     from webhook.cli.trial import tally
 
     trials = discovery.trials(places, update=update, filters=filters)
-    measured = with_coverage or fail_under is not None
+    measured = with_coverage or thorough or fail_under is not None
     if not trials and not measured:
         where = ", ".join(places)
         text = f"no case below {where}: a policy's cases stand in <policy>/cases/<case>/ or NAME.test.yaml"
@@ -102,6 +109,9 @@ def command(
                 stream.write(junit_text(outcomes))
         except OSError as error:
             raise CouldNotRun(f"--junit {junit}: {error.strerror}") from error
+    if coverage is not None and thorough:
+        passed = [each for each, outcome in zip(trials, outcomes, strict=True) if outcome.result == "passed"]
+        coverage.unmissed = thoroughness.unmissed(passed)
     _show(outcomes, coverage, output)
     counts = tally(outcomes)
     say("note", ", ".join(f"{count} {result}" for result, count in counts.items() if count or result == "failed"))

@@ -10,7 +10,7 @@ import click
 from webhook.cli import render
 from webhook.cli.errors import printable, say
 from webhook.cli.trial import Outcome, tally
-from webhook.report.coverage import Coverage
+from webhook.report.coverage import Coverage, Element
 
 _MOST_MISSING: Final = 200
 _MOST_NAMES: Final = 12
@@ -45,6 +45,7 @@ def as_json(outcomes: Sequence[Outcome], coverage: Coverage | None) -> dict[str,
                 {**element._asdict(), "cases": coverage.cases[element]}
                 for element in sorted({*coverage.declared, *coverage.cases})
             ],
+            "unmissed": None if coverage.unmissed is None else [each._asdict() for each in coverage.unmissed],
         }
     return found
 
@@ -86,14 +87,8 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 def coverage_table(coverage: Coverage) -> None:
     """What no case exercises, by file and line, and how much is exercised of each policy."""
     missing = coverage.missing
-    if missing:
-        render.show("\n")
-        render.table(
-            ("NOT EXERCISED BY ANY CASE", "POLICY", "PLACE"),
-            [(each.what, each.policy, f"{each.file}:{each.line}") for each in missing[:_MOST_MISSING]],
-        )
-    if len(missing) > _MOST_MISSING:
-        say("note", f"{len(missing) - _MOST_MISSING} more; --output json has all")
+    _elements("NOT EXERCISED BY ANY CASE", missing)
+    _elements("COULD GO AND NO CASE WOULD FAIL", coverage.unmissed or ())
     render.show("\n")
     render.table(
         ("POLICY", "EXERCISED", "OF", ""),
@@ -102,6 +97,17 @@ def coverage_table(coverage: Coverage) -> None:
             ("all", str(len(coverage.declared) - len(missing)), str(len(coverage.declared)), f"{coverage.percent:g} %"),
         ],
     )
+
+
+def _elements(title: str, elements: Sequence[Element]) -> None:
+    if elements:
+        render.show("\n")
+        render.table(
+            (title, "POLICY", "PLACE"),
+            [(each.what, each.policy, f"{each.file}:{each.line}") for each in elements[:_MOST_MISSING]],
+        )
+    if len(elements) > _MOST_MISSING:
+        say("note", f"{len(elements) - _MOST_MISSING} more; --output json has all")
 
 
 def _share(seen: int, count: int) -> str:

@@ -37,10 +37,14 @@ Seen = tuple[Element, ...]
 
 @dataclass(slots=True)
 class Coverage:
-    """Which elements there are, and how many cases exercise each."""
+    """Which elements there are, and how many cases exercise each.
+
+    `unmissed` are those that may be taken out of the policies with no case failing; None: nobody tried.
+    """
 
     declared: dict[Element, None] = field(default_factory=dict)
     cases: Counter[Element] = field(default_factory=Counter)
+    unmissed: list[Element] | None = None
 
     def add(self, policies: PolicySet) -> None:
         """There are these policies to be exercised; one that is known already counts once."""

@@ -1,4 +1,4 @@
-"""The outcome of a test run as JUnit's XML, as the common readers take it: Jenkins, GitLab, GitHub actions.
+"""The outcome of a test run as JUnit's XML, valid by the schema that Jenkins' xunit plugin publishes (junit-10.xsd).
 
 A test's name, file and message may hold anything; what XML 1.0 cannot hold is written as an escape.
 """
@@ -31,10 +31,6 @@ class Case(Protocol):
         """Where it stands."""
 
     @property
-    def line(self) -> int:
-        """The line there, from 1."""
-
-    @property
     def seconds(self) -> float:
         """How long it took."""
 
@@ -53,7 +49,9 @@ def junit_text(cases: Iterable[Case]) -> str:
     everything = [case for _, members in groups for case in members]
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites{_counts('warmpod test', everything)}>"]
     for suite, members in groups:
-        lines.append(f"  <testsuite{_counts(suite, members)}>")
+        files = {case.file for case in members}
+        file = _attributes(file=files.pop()) if len(files) == 1 else ""
+        lines.append(f"  <testsuite{_counts(suite, members)}{file}>")
         for case in members:
             lines += _case(suite, case)
         lines.append("  </testsuite>")
@@ -67,8 +65,7 @@ def _counts(name: str, cases: Sequence[Case]) -> str:
 
 
 def _case(suite: str, case: Case) -> Iterable[str]:
-    # `file` and `line` are what GitLab and GitHub show beside the code; readers that do not know them pass them over.
-    head = _attributes(name=case.case, classname=suite, time=f"{case.seconds:.3f}", file=case.file, line=case.line)
+    head = _attributes(name=case.case, classname=suite, time=f"{case.seconds:.3f}")
     if not case.failures and not case.notes:
         yield f"    <testcase{head}/>"
         return
