@@ -98,6 +98,7 @@ def decision_json(decision: Decision) -> Object:
                 "result": verdict.result,
                 "reason": verdict.reason,
                 "conflicts": list(verdict.conflicts),
+                "did": list(verdict.did),
             }
             for verdict in decision.policies
         ],
@@ -166,7 +167,7 @@ def decided(recorded: Recorded) -> Decision:
     return Decision(
         allowed=said.allowed,
         policies=tuple(
-            PolicyVerdict(each.name, each.mode, each.result, each.reason, tuple(each.conflicts))
+            PolicyVerdict(each.name, each.mode, each.result, each.reason, tuple(each.conflicts), tuple(each.did))
             for each in said.policies
         ),
         patch=said.patch,
@@ -207,6 +208,7 @@ class _Verdict(msgspec.Struct):
     result: Result
     reason: str = ""
     conflicts: list[str] = []
+    did: list[str] = []
 
 
 class _Decision(msgspec.Struct, rename="camel"):

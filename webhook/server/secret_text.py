@@ -17,7 +17,7 @@ from webhook.report.record import REDACTED
 _NAMES = (
     r"secret|passw|passphrase|passcode|(?<![a-z])pwd|credential|bearer|cookie|signature|dsn(?![a-z])"
     # MAX_TOKENS and TOKENIZERS_PARALLELISM are no secrets, nor are an author and an authority.
-    r"|token(?!iz)(?!s(?![a-z]))|auth(?!or)"
+    r"|token(?!iz)(?!s(?![a-z]))|auth(?!or(?!iz))"
     r"|(?:api|access|account|shared|private|encryption|signing|master|license|client|ssh)[-_. ]?key"
     r"|conn(?:ection)?[-_.]?str|webhook[-_.]?url|(?<![a-z])(?:pat|sas|otp|salt)(?![a-z])"
 )
@@ -34,22 +34,24 @@ _ISSUED = (
     r"\b(?:gh[pousr]_|github_pat_|glpat-|hf_|nvapi-|npm_|pypi-|dop_v1_|whsec_|hvs\.|ya29\.|AIza|SG\.)[\w.-]{16,}",
     r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}",
     r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}",
-    r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?",
+    r"\beyJ[A-Za-z0-9_-]{8,1024}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?",
     r"\bAGE-SECRET-KEY-[A-Z0-9]+",
     r"(?<![A-Za-z0-9/@:+])[0-9a-fA-F]{32,}(?![A-Za-z0-9/+])",
 )
 _WHOLE = re.compile("|".join(_ISSUED))
-# The group is the secret, what is around it stays.
+# A value in quotes, else up to the next space: rather too much than half of it. After some names a scheme comes first.
+_VALUE = (
+    r"""(?:"([^"\\]+)"|'([^'\\]+)'"""
+    r"""|\\?["']?(?:(?:bearer|basic|token|apikey|digest|negotiate)\s+)?([^\s"'\\]+))"""
+)
+# The last group is the secret, what is around it stays.
 _PARTS = (
-    re.compile(
-        rf"""(?:{_NAMES})[\w.-]{{0,64}}\\?["']?\s{{0,4}}(?:=>|:=|[=:])\s{{0,4}}\\?["']?([^\s"'\\,;&}}]+)""",
-        re.IGNORECASE,
-    ),
+    re.compile(rf"""(?:{_NAMES})[\w.-]{{0,64}}\\?["']?\s{{0,4}}(?:=>|:=|[=:])\s{{0,4}}{_VALUE}""", re.IGNORECASE),
+    re.compile(rf"""(?:^|\s)--?[\w.-]{{0,64}}(?:{_NAMES})[\w.-]{{0,64}}\s+(?!-){_VALUE}""", re.IGNORECASE),
     re.compile(r"""\b(?:bearer|basic)\s+([A-Za-z0-9+/=._~-]{6,})""", re.IGNORECASE),
     re.compile(r"""://[^/\s:@"']*:([^/\s@"']+)@"""),
     re.compile(r"""[?&](?:x-amz-[a-z-]+|sig|se|code|key|token|access_token)=([^&\s"']+)""", re.IGNORECASE),
     re.compile(r"""(?:^|\s)(?:-u|--user)[ =]["']?[^\s:"']+:([^\s"']+)"""),
-    re.compile(rf"""(?:^|\s)--?[\w.-]{{0,64}}(?:{_NAMES})[\w.-]{{0,64}}\s+["']?([^\s"'-][^\s"']*)""", re.IGNORECASE),
 )
 _RUN = re.compile(r"(?<![A-Za-z0-9/+_.:@-])[A-Za-z0-9+_-][A-Za-z0-9+/_-]{31,}={0,2}")
 _MOST_JOINTS = 2  # names of things are words with joints between them
@@ -57,6 +59,9 @@ _LEAST_ENTROPY = 4.0  # bits a character; words of a language have some 3.5, ran
 # Most texts of a pod, told apart at once: too short for a secret by itself, and nothing in it assigns anything.
 _SHORT_WORD = re.compile(r"(?!(?:sk|pk|rk|xox.|glpat|nvapi|npm|pypi|hv.)[-.])[a-z0-9./-]{0,31}|[^=:\s]{0,5}")
 _SIGN = re.compile(r"[=:\s]")
+# Searching takes its time, and nobody else's thread runs meanwhile: what is longer is replaced unread.
+_LONGEST_SEARCHED = 16 * 1024
+_MOST_SEARCHED = 256 * 1024  # in one review, of texts that are not short
 _MOST_KEPT = 8192
 _LONGEST_KEPT = 1024
 
@@ -68,11 +73,12 @@ class SecretText:
     `innocent` is shared by the texts of many reviews, which mostly repeat each other: those with nothing to replace.
     """
 
-    __slots__ = ("_innocent", "_key", "found")
+    __slots__ = ("_innocent", "_key", "_left", "found")
 
     def __init__(self, key: bytes, innocent: set[str]) -> None:
         self._key = key
         self._innocent = innocent
+        self._left = _MOST_SEARCHED
         self.found: dict[str, str] = {}
 
     def token(self, secret: str) -> str:
@@ -88,6 +94,10 @@ class SecretText:
         """The text with a token for everything in it that looks like a secret; the very text where nothing does."""
         if text in self._innocent or _SHORT_WORD.fullmatch(text):
             return text
+        if len(text) > _LONGEST_KEPT:
+            self._left -= len(text)
+            if len(text) > _LONGEST_SEARCHED or self._left < 0:
+                return self.token(text)
         cleaned = _WHOLE.sub(lambda match: self.token(match[0]), text)
         if _SIGN.search(cleaned):
             for part in _PARTS:
@@ -100,10 +110,11 @@ class SecretText:
         return cleaned
 
     def _within(self, match: re.Match[str]) -> str:
-        secret = match[1]
+        which = match.lastindex or 0
+        secret = match[which]
         if secret.startswith(REDACTED) or _REFERENCE.match(secret):
             return match[0]
-        start = match.start(1) - match.start()
+        start = match.start(which) - match.start()
         return match[0][:start] + self.token(secret) + match[0][start + len(secret) :]
 
     def _unless_word(self, match: re.Match[str]) -> str:
