@@ -28,7 +28,13 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def box(policies: Path) -> Iterator[Sandbox]:
+def audit_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The API server's audit log."""
+    return tmp_path_factory.mktemp("audit") / "audit.log"
+
+
+@pytest.fixture(scope="session")
+def box(policies: Path, audit_log: Path) -> Iterator[Sandbox]:
     """The running sandbox. Tests leave it as they found it, but for their own namespaces."""
     nodes = [
         PretendNode(
@@ -41,7 +47,7 @@ def box(policies: Path) -> Iterator[Sandbox]:
         )
         for number in range(1, 5)
     ]
-    with Sandbox(policies=policies, nodes=nodes) as sandbox:
+    with Sandbox(policies=policies, nodes=nodes, audit_log=audit_log) as sandbox:
         yield sandbox
         sandbox.check()
         complaints = [
