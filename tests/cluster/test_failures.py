@@ -52,7 +52,7 @@ def test_a_hanging_webhook_costs_its_timeout_and_no_more(box: Sandbox, namespace
         started = time.monotonic()
         pods.assert_untouched(pods.create(box, namespace, pods.pod("late", **pods.NOBODY)))
         took = time.monotonic() - started
-    assert TIMEOUT_SECONDS * 0.9 < took < TIMEOUT_SECONDS + 1.5
+    assert TIMEOUT_SECONDS * 0.9 < took < TIMEOUT_SECONDS * 1.9
     pods.assert_warm(pods.create(box, namespace, pods.pod("in-time")))
 
 

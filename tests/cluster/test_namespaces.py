@@ -61,9 +61,7 @@ def test_the_label_holds_from_the_moment_it_is_set(box: Sandbox, make_namespace:
     pods.assert_warm(pods.create(box, namespace, pods.pod("before")))
     box.kubectl("label", "namespace", namespace, f"{names.LABEL_NAMESPACE_MODE}=Audit")
     # The API server reads namespaces by a watch of its own.
-    pods.eventually(
-        lambda: not pods.hydrators(pods.create(box, namespace, pods.pod("between"), dryRun="All")), "audit", seconds=2
-    )
+    pods.eventually(lambda: not pods.hydrators(pods.create(box, namespace, pods.pod("between"), dryRun="All")), "audit")
     pods.assert_untouched(pods.create(box, namespace, pods.pod("after", **pods.NOBODY)))
 
 

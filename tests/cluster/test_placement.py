@@ -107,7 +107,7 @@ def nodes_of(box: Sandbox, namespace: str, app: str) -> list[str]:
     return [one["spec"].get("nodeName", "") for one in pods.listed(box, namespace, f"app={app}")]
 
 
-def all_placed(box: Sandbox, app: str, count: int, seconds: float = 60.0) -> Counter[str]:
+def all_placed(box: Sandbox, app: str, count: int, seconds: float = 120.0) -> Counter[str]:
     def look() -> list[str] | None:
         found = nodes_of(box, PLACE, app)
         return found if len(found) == count and all(found) else None
@@ -136,7 +136,7 @@ def test_a_hundred_of_a_hundred_pods_land_on_warm_nodes_and_more_overflow(place:
     assert counted["warm"] - before["warm"] >= 100
     assert counted["warm"] + counted["cold"] - sum(before.values()) == 160
     place.kubectl("delete", "-n", PLACE, "deployment", "crowd")
-    pods.eventually(lambda: not nodes_of(place, PLACE, "crowd"), "end of the crowd", 60)
+    pods.eventually(lambda: not nodes_of(place, PLACE, "crowd"), "end of the crowd")
 
 
 def test_a_pod_goes_where_its_model_is(place: Sandbox) -> None:

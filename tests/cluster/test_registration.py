@@ -38,7 +38,7 @@ CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigura
 CONFIGURATION = f"{CONFIGURATIONS}/{NAME}"
 AUTHORITY = issue_authority(datetime.now(UTC))
 LEAF = issue_leaf(AUTHORITY, ["warmpod-webhook.x.svc"], datetime.now(UTC))
-PATIENCE = 60.0
+PATIENCE = 90.0
 
 
 class Place:
