@@ -23,7 +23,7 @@ from webhook.report.judgement import Effect, Judgement, further
 MARK: Final = b'"audit.k8s.io/'
 """What every event has in it: a look at the bytes that spares most of the log being decoded."""
 
-_POD: Final = b'"resource":"pods"'
+_POD: Final = b'"pods"'
 _OURS: Final = f".{names.DOMAIN}"
 _ASKED: Final = "mutation.webhook.admission.k8s.io/"
 _FAILED_OPEN: Final = "failed-open.mutation.webhook.admission.k8s.io/"
