@@ -319,7 +319,10 @@ def test_the_decision_over_what_is_kept_is_the_one_that_is_kept(sent: Object) ->
 
 @pytest.mark.parametrize(
     "args",
-    [["x " * 20_000 + "hunter2xyz"], [f"word {number} " * 300 for number in range(400)] + ["--note=a hunter2xyz"]],
+    [
+        ["x " * 20_000 + "hunter2xyz"],
+        [f"word {number} " * 300 for number in range(400)] + ["word " * 300 + "hunter2xyz"],
+    ],
     ids=["a long text", "many texts"],
 )
 def test_what_is_too_much_to_be_searched_is_replaced_unread(args: list[str]) -> None:

@@ -121,16 +121,15 @@ class Recorder:
             return b""
 
     def _is_well(self, count: int) -> None:
-        self._metrics.records["written"] += count
         if self._metrics.records_failing:
             self._metrics.records_failing = False
             LOGGER.info("records written again", extra={"fields": {"lost": self._lost}})
         self._lost = 0
+        self._metrics.records["written"] += count
 
     def _is_ill(self, count: int, error: Exception) -> None:
         self._retry_at = time.monotonic() + _RETRY_SECONDS
         self._lost += count
-        self._metrics.records["failed"] += count
         if not self._metrics.records_failing:
             self._metrics.records_failing = True
             reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
@@ -139,3 +138,4 @@ class Recorder:
                 "records not written",
                 extra={"fields": {"directory": str(self._directory), "error": reason}},
             )
+        self._metrics.records["failed"] += count
