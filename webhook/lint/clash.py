@@ -1,4 +1,6 @@
-"""Two policies that may meet on one pod and want different things of it. Name order decides; lint says so beforehand.
+"""Two policies that may meet on one pod and want different things of it. Lint says beforehand which of them wins.
+
+Name order decides, but for a volume and a model at one path: volumes are mounted before models are brought.
 
 Only what is certain to keep policies apart is taken as keeping them apart: accelerators without overlap, and demands
 that contradict. A pod on which they do clash is told with the finding; where none is found, the finding says that.
@@ -41,8 +43,9 @@ class _Mount:
 
 
 class _Claim(NamedTuple):
-    """What the second of two policies wants and may not get. `hint` says what to do about it."""
+    """What one of two policies wants and may not get. `hint` says what to do about it; `first`: the first one loses."""
 
+    first: bool
     contest: Contest
     code: str
     path: str
@@ -51,40 +54,45 @@ class _Claim(NamedTuple):
 
 
 def clashes(policies: Sequence[Policy], manifests: Manifests = ()) -> Iterator[tuple[Policy, Finding]]:
-    """Yield the policy that loses (the later by name) and what it loses, for each clash."""
+    """Yield the policy that loses and what it loses, for each clash."""
     acting = [(policy, _mounts(policy), _env(policy)) for policy in policies if policy.mode is not Mode.OFF]
     left = _MOST_SEARCHES
     for (first, mounts, env), (second, their_mounts, their_env) in combinations(acting, 2):
-        found = [*_contested(first.name, mounts, their_mounts), *_differing(first.name, env, their_env)]
+        found = [*_contested(mounts, their_mounts), *_differing(env, their_env)]
         pair = Pair(first, second) if found and meet(first, second) else None
         if pair is None or pair.is_impossible:
             continue
         for claim in found:
-            where = pair.witness(claim.contest, manifests) if left > 0 else ""
+            winner, loser = (second, first) if claim.first else (first, second)
+            where = pair.witness(claim.contest, loser, manifests) if left > 0 else ""
             left -= 1
             told = f"for example {where}" if where else "no such pod was found, but none is ruled out"
-            message = f"{claim.message}, which wins on pods that both match: {told}"
-            yield second, Finding(claim.code, claim.path, message, claim.hint)
+            message = f"{claim.message} policy {winner.name}, which wins on pods that both match: {told}"
+            yield loser, Finding(claim.code, claim.path, message, claim.hint)
 
 
-def _contested(winner: str, mounts: Sequence[_Mount], others: Sequence[_Mount]) -> Iterator[_Claim]:
+def _contested(mounts: Sequence[_Mount], others: Sequence[_Mount]) -> Iterator[_Claim]:
     hint = "mount elsewhere, or keep the two apart by their match"
     for other in others:
-        if any(other.path == mount.path and other.what != mount.what and other.shares(mount) for mount in mounts):
-            message = f'"{other.path}" is mounted by policy {winner} too'
-            yield _Claim(Contest("path", other.path), "W003", f"{other.place}.mountPath", message, hint)
+        rivals = [mount for mount in mounts if other.path == mount.path and other.what != mount.what]
+        rival = next((mount for mount in rivals if other.shares(mount)), None)
+        if rival is not None:
+            first = bool(other.volume) and not rival.volume
+            place = rival.place if first else other.place
+            message = f'"{other.path}" is mounted by'
+            yield _Claim(first, Contest("path", other.path), "W003", f"{place}.mountPath", message, hint)
         elif other.volume and any(other.volume == mount.volume and other.what != mount.what for mount in mounts):
-            message = f'volume "{other.volume}" is another one in policy {winner}'
+            message = f'volume "{other.volume}" is another one in'
             contest, path = Contest("volume", other.volume), f"{other.place}.volume.name"
-            yield _Claim(contest, "W003", path, message, "rename one, or make them the same")
+            yield _Claim(False, contest, "W003", path, message, "rename one, or make them the same")
 
 
-def _differing(winner: str, env: Mapping[str, _Value], others: Mapping[str, _Value]) -> Iterator[_Claim]:
+def _differing(env: Mapping[str, _Value], others: Mapping[str, _Value]) -> Iterator[_Claim]:
     for name, (value, place) in others.items():
         if name in env and env[name][0] != value:
-            message = f"{name} is set to another value by policy {winner}"
+            message = f"{name} is set to another value by"
             hint = "agree on one value, or keep the two apart by their match"
-            yield _Claim(Contest("variable", name), "W004", place, message, hint)
+            yield _Claim(False, Contest("variable", name), "W004", place, message, hint)
 
 
 def meet(a: Policy, b: Policy) -> bool:

@@ -143,7 +143,7 @@ def _apply(pod: Object, group: Sequence[Fact], facts: Sequence[Fact], place: int
     """Write into the pod what a group of all facts says of it; `place` is the element of each list that it is about."""
     for path in dict.fromkeys(fact.path for fact in group):
         parts = prefixes(path)
-        about = [fact for fact in (group if "[]" in path else facts) if fact.path == path]
+        about = [fact for fact in (group if "[]" in path else facts) if prefixes(fact.path)[-1] == parts[-1]]
         if parts[0] == "object" and len(parts) > 1 and any(not fact.negated for fact in about):
             _write(pod, [after[len(before) :] for before, after in pairwise(parts)], about, place, more)
 

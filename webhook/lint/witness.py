@@ -28,36 +28,35 @@ class Contest(NamedTuple):
 
 
 class Pair:
-    """Two policies, the first of which wins by its name."""
+    """Two policies in the order of their names."""
 
-    def __init__(self, winner: Policy, loser: Policy) -> None:
-        self._winner = winner
-        self._loser = loser
-        self._demands = demands((winner, loser))
+    def __init__(self, first: Policy, second: Policy) -> None:
+        self._both = (first, second)
+        self._demands = demands(self._both)
 
     @property
     def is_impossible(self) -> bool:
         """Whether it is proven that no pod matches both."""
         return self._demands.contradict
 
-    def witness(self, contest: Contest, manifests: Manifests) -> str:
+    def witness(self, contest: Contest, loser: Policy, manifests: Manifests) -> str:
         """Describe a pod on which the loser gets less than alone: one of these, or one made up. Empty: none found."""
         for manifest in manifests:
-            if self._clash(contest, Meeting(manifest, _NO_CLAIMS)):
+            if self._clash(contest, loser, Meeting(manifest, _NO_CLAIMS)):
                 return manifest.source
-        for meeting in meetings((self._winner, self._loser), self._demands):
-            if self._clash(contest, meeting):
+        for meeting in meetings(self._both, self._demands):
+            if self._clash(contest, loser, meeting):
                 return _described(meeting.manifest)
         return ""
 
-    def _clash(self, contest: Contest, meeting: Meeting) -> bool:
-        alone = decide([self._loser], meeting.manifest, meeting.inventory)
+    def _clash(self, contest: Contest, loser: Policy, meeting: Meeting) -> bool:
+        alone = decide([loser], meeting.manifest, meeting.inventory)
         if not alone.policies or alone.policies[0].result != "matched" or alone.pod is None:
             return False
         wanted = _got(contest, alone.pod)
         if wanted == _got(contest, meeting.manifest.pod):
             return False
-        both = decide([self._winner, self._loser], meeting.manifest, meeting.inventory)
+        both = decide(self._both, meeting.manifest, meeting.inventory)
         return both.pod is not None and bool(both.patch) and _got(contest, both.pod) != wanted
 
 
