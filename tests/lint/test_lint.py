@@ -196,5 +196,5 @@ def test_variables_and_sources_are_looked_at_too() -> None:
 
 
 def test_every_code_has_a_case() -> None:
-    bad = "".join(path.read_text() for path in sorted((HERE / "bad").glob("*.yaml")))
+    bad = "".join(path.read_text() for path in sorted((HERE / "bad").rglob("*.yaml")))
     assert [code for code in CODES if f"{code} " not in bad] == []
