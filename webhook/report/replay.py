@@ -173,11 +173,20 @@ def _may_differ(before: Decision, now: Decision) -> bool:
 
 def _with_values(recorded: Decision, now: Decision) -> Decision:
     """The recorded answer with the values that were taken out of it, where the answer now has them in their places."""
+    pod, would_pod = recorded.pod, recorded.would_pod
     if matches(recorded.patch, now.patch):
-        recorded = replace(recorded, patch=now.patch, pod=now.pod)
-    if matches(recorded.would_patch, now.would_patch):
-        recorded = replace(recorded, would_patch=now.would_patch, would_pod=now.would_pod)
-    return recorded
+        pod = now.pod
+    if not recorded.would_patch:
+        would_pod = pod
+    elif matches(recorded.would_patch, now.would_patch):
+        would_pod = now.would_pod
+    return replace(
+        recorded,
+        patch=now.patch if pod is now.pod else recorded.patch,
+        would_patch=now.would_patch if would_pod is now.would_pod and recorded.would_patch else recorded.would_patch,
+        pod=pod,
+        would_pod=would_pod,
+    )
 
 
 def _unequal(audit: Decision, enforce: Decision) -> str:
