@@ -9,6 +9,7 @@ from webhook.cli import differences, render
 from webhook.cli.errors import printable
 from webhook.report.replay_tally import FINDINGS, ReplayTally
 
+_MOST_CHARACTERS: Final = 65_536  # of a comment on a pull request
 _DIGEST: Final = 12  # characters of a digest that people compare
 
 _WORDS: Final = {
@@ -30,8 +31,12 @@ def show(tally: ReplayTally, output: str, *, titles: tuple[str, str], digests: t
         return
     facts = _facts(tally, digests)
     if output == "markdown":
-        text = differences.markdown(groups, looked_at=tally.admissions, titles=titles)
-        render.show(text + "\n" + "".join(f"- {name}: {said}\n" for name, said in facts))
+        text = differences.markdown(groups, looked_at=tally.admissions, titles=titles) + "\n"
+        for name, said in facts:
+            line = f"- {name}: {said}\n"
+            if len(text) + len(line) <= _MOST_CHARACTERS:
+                text += line
+        render.show(text)
         return
     width = max(len(name) for name, _ in facts)
     render.show("".join(f"{name:<{width}}  {printable(said)}\n" for name, said in facts))
