@@ -333,7 +333,7 @@ def test_who_does_not_lead_writes_nothing(tmp_path: Path) -> None:
         world.start()
         await world.until(lambda: len(world.server.patches()) >= 5)
         world.may_write = False
-        await asyncio.sleep(0.1)  # what is in flight
+        await world.until(lambda: not world.labeller._flying)
         assert await world.quiet() == 0
         world.may_write = True
         await world.until(lambda: not world.cluster.behind())
@@ -367,7 +367,7 @@ def test_two_that_label_at_once_converge(tmp_path: Path) -> None:
                 world.add(f"n{number}", IMAGE)
             world.start()
             running = asyncio.create_task(second.run())
-            await world.until(lambda: not world.cluster.behind())
+            await world.until(lambda: not (world.cluster.behind() or world.labeller._flying or second._flying))
             assert len(world.server.patches()) <= 40
             assert await world.quiet() == 0
             running.cancel()
