@@ -1,15 +1,15 @@
-"""Places that do not serve: cache paths that nodes do not have, mounts that hide or break what is in the container."""
+"""Places that do not serve: cache paths that nodes do not have, mounts that hide what is in the container."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from webhook.admission.changes import changes
 from webhook.kube import Object
 from webhook.kube import pod as pods
 from webhook.lint import node_paths
 from webhook.lint.check import Check, Codes, Finding, Manifests
+from webhook.lint.mount import Mount, mounts_of
 from webhook.lint.node_paths import lies_below
 from webhook.lint.trial import trials
 from webhook.policy.model import NodeCache, Origin, Policy, PolicySet
@@ -18,7 +18,6 @@ CODES: Codes = {
     "W048": ("warning", "a cache where the node keeps its own files, or keeps none for long"),
     "W049": ("info", "a cache on a path that some operating systems cannot have"),
     "W050": ("warning", "a cache on a path that is not there on the nodes that a pod asks for"),
-    "W051": ("warning", "a mount below another one that is read-only"),
     "W052": ("warning", "a mount over a directory that the container needs"),
 }
 
@@ -32,18 +31,6 @@ _CREDENTIALS = ("/var/run/secrets", "/run/secrets")
 _DEVICES = ("/dev",)
 _FREE_DEVICES = ("/dev/shm", "/dev/hugepages", "/dev/mqueue")  # noqa: S108  a mount path of containers
 _SCRATCH = frozenset({"/home", "/root", "/tmp", "/var/cache", "/var/tmp"})  # noqa: S108  as above
-
-
-class _Mount(NamedTuple):
-    place: str
-    path: str
-    containers: frozenset[str]
-    read_only: bool
-    what: str
-
-    def shares(self, other: _Mount) -> bool:
-        """Whether one container may get both."""
-        return not self.containers or not other.containers or not self.containers.isdisjoint(other.containers)
 
 
 def _cache_paths(policy_set: PolicySet, _: Manifests) -> Iterator[tuple[Origin, Finding]]:
@@ -89,86 +76,16 @@ def _host_path(volume: Object) -> str:
     return path if isinstance(path, str) else ""
 
 
-def _mounts(policy: Policy) -> list[_Mount]:
-    found = [
-        _Mount(
-            f"spec.models[{index}].mountPath",
-            each.mount_path,
-            frozenset(each.containers),
-            read_only=True,
-            what=f"model {each.name}",
-        )
-        for index, each in enumerate(policy.models)
-    ]
-    found += [
-        _Mount(
-            f"spec.volumes[{index}].mountPath",
-            each.mount_path,
-            frozenset(each.containers),
-            read_only=each.read_only,
-            what=f"volume {each.volume['name']}",
-        )
-        for index, each in enumerate(policy.volumes)
-    ]
-    return found
-
-
-def _nested(policy_set: PolicySet, _: Manifests) -> Iterator[tuple[Origin, Finding]]:
-    for policy in policy_set.policies:
-        mounts = _mounts(policy)
-        for inner in mounts:
-            outer = _around(inner, mounts)
-            if outer is not None:
-                message = (
-                    f"{inner.path} lies in {outer.what} at {outer.path}, which is read-only: "
-                    "the container does not start unless that holds a directory of the name"
-                )
-                yield policy.origin, Finding("W051", inner.place, message, "mount them beside each other")
-
-
-def _around(inner: _Mount, mounts: Sequence[_Mount]) -> _Mount | None:
-    """The mount that this one would be made in, where that is read-only. The nearest one around is what counts."""
-    around = [
-        each
-        for each in mounts
-        if each.path != inner.path and lies_below(inner.path, (each.path,)) and each.shares(inner)
-    ]
-    nearest = max(around, key=lambda each: len(each.path), default=None)
-    return nearest if nearest is not None and nearest.read_only else None
-
-
-def _nested_in_pods(policy_set: PolicySet, manifests: Manifests) -> Iterator[tuple[Origin, Finding]]:
-    """A volume of the pod's own, mounted below what we mount read-only."""
-    told: set[tuple[str, str]] = set()
-    for trial in trials([policy for policy in policy_set.policies if _mounts(policy)], manifests):
-        ours = {each.path: each for each in _mounts(trial.policy) if each.read_only}
-        own = {
-            str(each.get("name")): [str(mount.get("mountPath")) for mount in pods.objects(each.get("volumeMounts"))]
-            for each in pods.app_containers(trial.manifest.pod)
-        }
-        for container, path in changes(trial.manifest.pod, trial.decision.pod).mounts:
-            mount = ours.get(path)
-            inner = next((each for each in own.get(container, ()) if each.startswith(f"{path}/")), "")
-            if mount is None or not inner or (trial.policy.name, path) in told:
-                continue
-            told.add((trial.policy.name, path))
-            message = (
-                f"container {container} of {trial.manifest.source} mounts its own at {inner}, in {mount.what} at "
-                f"{path}, which is read-only: the container does not start unless that holds a directory of the name"
-            )
-            yield trial.policy.origin, Finding("W051", mount.place, message, "mount them beside each other")
-
-
 def _hidden(policy_set: PolicySet, _: Manifests) -> Iterator[tuple[Origin, Finding]]:
     for policy in policy_set.policies:
-        for mount in _mounts(policy):
+        for mount in mounts_of(policy):
             why = _hides(mount)
             if why:
                 hint = "use a directory of its own, such as /models"
                 yield policy.origin, Finding("W052", mount.place, f"a mount at {mount.path} {why}", hint)
 
 
-def _hides(mount: _Mount) -> str:
+def _hides(mount: Mount) -> str:
     """What the mount takes from the container; empty where that is nothing it is known to need."""
     path = mount.path
     if lies_below(path, _CREDENTIALS):
@@ -185,9 +102,9 @@ def _hides(mount: _Mount) -> str:
 def _hidden_in_pods(policy_set: PolicySet, manifests: Manifests) -> Iterator[tuple[Origin, Finding]]:
     """What a container of these pods starts in or from."""
     told: set[tuple[str, str]] = set()
-    for trial in trials([policy for policy in policy_set.policies if _mounts(policy)], manifests):
+    for trial in trials([policy for policy in policy_set.policies if mounts_of(policy)], manifests):
         containers = {each.get("name"): each for each in pods.app_containers(trial.manifest.pod)}
-        places = {each.path: each.place for each in _mounts(trial.policy) if not _hides(each)}
+        places = {each.path: each.place for each in mounts_of(trial.policy) if not _hides(each)}
         for name, path in changes(trial.manifest.pod, trial.decision.pod).mounts:
             needed = _needed(containers.get(name, {}), path)
             if needed and path in places and (trial.policy.name, path) not in told:
@@ -205,4 +122,4 @@ def _needed(container: Object, path: str) -> str:
     return f"the working directory {directory}" if isinstance(directory, str) and lies_below(directory, (path,)) else ""
 
 
-CHECKS: tuple[Check, ...] = (_cache_paths, _cache_systems, _nested, _nested_in_pods, _hidden, _hidden_in_pods)
+CHECKS: tuple[Check, ...] = (_cache_paths, _cache_systems, _hidden, _hidden_in_pods)

@@ -5,7 +5,7 @@ The proof is two decisions: what the loser does to the pod alone, and what both 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from webhook.inventory.model import Inventory
@@ -41,23 +41,36 @@ class Pair:
 
     def witness(self, contest: Contest, loser: Policy, manifests: Manifests) -> str:
         """Describe a pod on which the loser gets less than alone: one of these, or one made up. Empty: none found."""
+
+        def loses(meeting: Meeting) -> bool:
+            alone = decide([loser], meeting.manifest, meeting.inventory)
+            if not alone.policies or alone.policies[0].result != "matched" or alone.pod is None:
+                return False
+            wanted = _got(contest, alone.pod)
+            if wanted == _got(contest, meeting.manifest.pod):
+                return False
+            both = decide(self._both, meeting.manifest, meeting.inventory)
+            return both.pod is not None and bool(both.patch) and _got(contest, both.pod) != wanted
+
+        return self._first(loses, manifests)
+
+    def shown(self, test: Callable[[Object, Object], bool], manifests: Manifests) -> str:
+        """Describe a pod that, as sent and as both policies change it, passes the test. Empty: none found."""
+
+        def passes(meeting: Meeting) -> bool:
+            both = decide(self._both, meeting.manifest, meeting.inventory)
+            return both.pod is not None and test(meeting.manifest.pod, both.pod)
+
+        return self._first(passes, manifests)
+
+    def _first(self, test: Callable[[Meeting], bool], manifests: Manifests) -> str:
         for manifest in manifests:
-            if self._clash(contest, loser, Meeting(manifest, _NO_CLAIMS)):
+            if test(Meeting(manifest, _NO_CLAIMS)):
                 return manifest.source
         for meeting in meetings(self._both, self._demands):
-            if self._clash(contest, loser, meeting):
+            if test(meeting):
                 return _described(meeting.manifest)
         return ""
-
-    def _clash(self, contest: Contest, loser: Policy, meeting: Meeting) -> bool:
-        alone = decide([loser], meeting.manifest, meeting.inventory)
-        if not alone.policies or alone.policies[0].result != "matched" or alone.pod is None:
-            return False
-        wanted = _got(contest, alone.pod)
-        if wanted == _got(contest, meeting.manifest.pod):
-            return False
-        both = decide(self._both, meeting.manifest, meeting.inventory)
-        return both.pod is not None and bool(both.patch) and _got(contest, both.pod) != wanted
 
 
 def _got(contest: Contest, pod: Object) -> list[Any]:
