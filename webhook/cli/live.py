@@ -15,6 +15,7 @@ from webhook.admission.decision import Facts, Settings
 from webhook.cli.errors import CouldNotRun, say
 from webhook.cli.options import DEFAULT_HYDRATOR_IMAGE, accelerators_of
 from webhook.inventory.model import EMPTY, Inventory
+from webhook.inventory.report import seconds
 from webhook.kube import Object, names
 from webhook.kube.pod import mapping, objects
 from webhook.kube.podsecurity import Level
@@ -35,13 +36,15 @@ _CONTAINER = "webhook"
 class Installed:
     """What an installation decides by. `policies` None: they cannot be read here, and `why` says so.
 
-    `told` are the settings of the webhook's container by their environment twins, `place` is where policies are.
+    `told` are the settings of the webhook's container by their environment twins, `place` is where policies are and
+    `changed` when they were last written, in unix seconds.
     """
 
     told: Mapping[str, str] = field(default_factory=dict)
     policies: PolicySet | None = None
     place: str = ""
     why: str = ""
+    changed: float | None = None
 
     @property
     def accelerators(self) -> Accelerators:
@@ -104,7 +107,9 @@ async def installed(api: KubeApi, namespace: str = names.SYSTEM_NAMESPACE) -> In
         for key, text in sorted(data.items())
         if isinstance(text, str) and key.endswith((".yaml", ".yml"))
     ]
-    return Installed(told, parse(sources), place)
+    written = [one.get("time") for one in objects(mapping(found.get("metadata")).get("managedFields"))]
+    changed = max((at for one in written if isinstance(one, str) and (at := seconds(one)) is not None), default=None)
+    return Installed(told, parse(sources), place, changed=changed)
 
 
 def _config_map(deployment: Object) -> str:

@@ -19,6 +19,7 @@ from webhook.cli.options import option
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("webhook.cli.demo:command", "Watch a cold vLLM pod come out warm, in under a minute."),
     "preview": ("webhook.cli.preview:command", "Show what would happen to each pod of your manifests."),
+    "explain": ("webhook.cli.explain:command", "Say why a pod is as it is: cold, not changed, or pending."),
     "lint": ("webhook.cli.lint:command", "Check policy files: every problem with file, line and what to do."),
     "test": ("webhook.cli.test:command", "Run the cases that stand beside policies."),
     "audit": ("webhook.cli.audit:command", "Report what policies do to real pods, and what those in Audit would do."),
