@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -78,8 +80,7 @@ def test_records_come_to_a_report(records: Path, record: Record) -> None:
     found = document("--records", records)
     total = found["total"]
     assert (total["pods"], total["changed"], total["wouldChange"]) == (4, 3, 1)
-    assert total["secondsSaved"] == pytest.approx(3 * total["secondsToGain"], abs=1)
-    assert total["secondsToGain"] > 60
+    assert total["secondsSaved"] > 3 * total["secondsToGain"] > 180, "only namespace default has the model somewhere"
     [one] = found["policies"]
     assert one["modes"] == {"Enforce": 3, "Audit": 1}
     assert one["changes"] == {"placement": 3, "hydration": 3, "volumes": 3, "env": 3, "awsConfig": 3}
@@ -275,9 +276,6 @@ def test_a_page_needs_nothing_else_and_lets_nothing_in(records: Path, record: Re
 
 
 def test_the_sheet_of_styles_is_the_one_that_the_page_allows(records: Path, record: Record) -> None:
-    import base64
-    import hashlib
-
     record(policy())
     text, _ = page(records)
     sheet = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
