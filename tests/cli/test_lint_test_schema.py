@@ -52,9 +52,12 @@ def test_lint_prints_problems_as_compilers_do(policy: Path) -> None:
     result = invoke("lint", policy)
     assert result.exit_code == 1
     assert result.stdout == (
-        f'{file}:9:12: error P010 spec.images.placment: unknown field "placment"\n    hint: did you mean "placement"?\n'
+        f'{file}:9:12: error P010 [*] spec.images.placment: unknown field "placment"\n'
+        "    9 |   images: {placment: Prefer}\n"
+        "      |            ^^^^^^^^\n"
+        '    hint: did you mean "placement"?\n'
     )
-    assert result.stderr == "note: 0 policies: 1 error, 0 warnings\n"
+    assert result.stderr == "note: 0 policies: 1 error, 0 warnings; --fix mends 1 of them [*]\n"
     (problem,) = json.loads(invoke("lint", policy, "--output", "json").stdout)["problems"]
     assert (problem["code"], problem["severity"], problem["line"], problem["column"]) == ("P010", "error", 9, 12)
 

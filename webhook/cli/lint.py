@@ -1,50 +1,81 @@
-"""`warmpod lint`: every problem of a directory of policies."""
+"""`warmpod lint`: every problem of policy files, and the mending of those that can be mended for certain."""
 
 from __future__ import annotations
-
-from dataclasses import asdict
 
 import click
 
 from webhook.cli.errors import ExitCode
-from webhook.cli.options import option
+from webhook.cli.options import examples, option
 
 
-@click.command()
-@click.argument("directory", metavar="DIR")
-@option("--output", type=click.Choice(["table", "json"]), default="table", help="Lines for people, JSON for scripts.")
+@click.command(
+    epilog=examples(
+        "warmpod lint policies/",
+        "warmpod lint policies/ --with rendered/ --strict",
+        "warmpod lint policies/ --fix --diff",
+        "warmpod lint policies/ --output sarif > warmpod.sarif",
+    )
+)
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
+@option(
+    "--output",
+    type=click.Choice(["table", "json", "sarif", "github"]),
+    default="table",
+    help="Lines for people, JSON for scripts, SARIF for code scanning, workflow commands for GitHub Actions.",
+)
+@option("--strict", is_flag=True, help="Exit with 1 on what is only good to know, too.")
+@option("--fix", is_flag=True, help="Mend what can be mended for certain; comments and layout stay.")
+@option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
+@option("--with", "manifests", multiple=True, metavar="FILE", help="Hold the policies against these manifests, too.")
+@option("--no-ignore", is_flag=True, help="Report what comments in the files silence, too.")
 @click.pass_context
-def command(ctx: click.Context, *, directory: str, output: str) -> None:
-    """Check the policy files in DIR: all problems at once, each with file, line and what to do.
+def command(
+    ctx: click.Context,
+    *,
+    directories: tuple[str, ...],
+    output: str,
+    strict: bool,
+    fix: bool,
+    diff: bool,
+    manifests: tuple[str, ...],
+    no_ignore: bool,
+) -> None:
+    """Check the policy files in DIR, or the files: all problems at once, each with its line and what to do.
 
-    The codes are explained in docs/policies.md. Files below a `cases` directory are test cases, not policies.
+    All DIR together are one set of policies. docs/lint.md explains each code. Files below a `cases` directory are test
+    cases, not policies; their pods are held against the policies, as those of --with are.
 
-    Exit codes: 0 clean; 1 something was found; 2 could not run; 3 no policy in DIR.
+    A comment silences a finding: `# warmpod-lint: ignore W015 -- why`.
+
+    Exit codes: 0 clean; 1 an error or a warning was found; 2 could not run; 3 no policy in DIR.
     """
-    from webhook.cli import render
+    from webhook.cli import linting, render
     from webhook.cli.errors import say
-    from webhook.cli.world import NoPolicies, read_policies
-    from webhook.lint.lint import lint
+    from webhook.cli.findings import github_text, json_report, table_text
+    from webhook.cli.world import NoPolicies
 
     try:
-        policies = read_policies(directory)
+        sources = linting.gathered(directories)
     except NoPolicies as error:
-        if output == "json":
-            render.show(render.json_text({"problems": []}))
+        sources = ()
         say("note", error.message)
-        ctx.exit(ExitCode.NOTHING_TO_DO)
-    problems = sorted(
-        {*policies.problems, *lint(policies)}, key=lambda each: (each.file, each.line, each.column, each.code)
-    )
+    run = linting.run(sources, linting.pods(directories, manifests), heed_comments=not no_ignore)
+    if fix or diff:
+        run = linting.mended(run, write=fix and not diff, heed_comments=not no_ignore)
+    findings = run.findings()
     if output == "json":
-        render.show(render.json_text({"problems": [asdict(problem) for problem in problems]}))
-    else:
-        render.show("".join(render.problem_text(problem) for problem in problems))
-    errors = sum(problem.severity == "error" for problem in problems)
-    count = len(policies.policies)
-    summary = f"{count} {'policy' if count == 1 else 'policies'}: "
-    if problems:
-        say("note", f"{summary}{render.count(errors, 'error')}, {render.count(len(problems) - errors, 'warning')}")
+        render.show(json_report(findings))
+    elif output == "sarif":
+        from webhook.cli.sarif import sarif_text
+
+        render.show(sarif_text(findings))
+    elif output == "github":
+        render.show(github_text(findings.problems))
+    elif not diff:
+        render.show(table_text(findings))
+    if sources:
+        say("note", linting.summary(findings, directories))
+    worst = ("error", "warning", "info") if strict else ("error", "warning")
+    if any(findings.count(severity) for severity in worst):
         ctx.exit(ExitCode.FINDINGS)
-    say("note", f"{summary}no problems" if count else f"{directory}: no WarmPolicy in these files")
-    ctx.exit(ExitCode.OK if count else ExitCode.NOTHING_TO_DO)
+    ctx.exit(ExitCode.OK if findings.policies else ExitCode.NOTHING_TO_DO)

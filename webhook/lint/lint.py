@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 
 from webhook.lint import (
@@ -13,17 +14,23 @@ from webhook.lint import (
     contradictions,
     environment,
     expressions,
+    ignores,
     memory,
+    nesting,
     places,
+    redundancy,
     security,
 )
 from webhook.lint.check import Check, Codes, Finding, Manifests
+from webhook.lint.ignores import Ignored, silenced
 from webhook.lint.texts import Texts
 from webhook.policy.legibility import shown
 from webhook.policy.model import Origin, PolicySet
+from webhook.policy.parse import parse
 from webhook.policy.problem import Problem, Source
 
 MODULES: tuple[ModuleType, ...] = (
+    ignores,
     choices,
     clash,
     expressions,
@@ -32,7 +39,9 @@ MODULES: tuple[ModuleType, ...] = (
     environment,
     aws_config,
     memory,
+    nesting,
     places,
+    redundancy,
     security,
 )
 """The modules of checks: each has CODES and CHECKS (`webhook.lint.check`)."""
@@ -41,6 +50,26 @@ CODES: Codes = {code: meaning for module in MODULES for code, meaning in sorted(
 """Every lint code, how severe it is, and its subject. Codes are never reused."""
 
 _CHECKS: tuple[Check, ...] = tuple(check for module in MODULES for check in module.CHECKS)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything there is to say of files of policies: what is left of it, and what comments silence."""
+
+    policies: PolicySet
+    problems: tuple[Problem, ...]
+    ignored: tuple[Ignored, ...]
+
+
+def review(sources: Sequence[Source], manifests: Manifests = (), *, heed_comments: bool = True) -> Report:
+    """Read policy files, and return every problem of theirs: those of reading, and lint's own."""
+    policies = parse(sources)
+    problems = [*policies.problems, *lint(policies, manifests, sources)]
+    ignored: list[Ignored] = []
+    if heed_comments:
+        problems, ignored = silenced(problems, Texts.of(sources), CODES)
+    ordered = sorted(set(problems), key=lambda each: (each.file, each.line, each.column, each.code, each.message))
+    return Report(policies, tuple(ordered), tuple(ignored))
 
 
 def lint(policy_set: PolicySet, manifests: Manifests = (), sources: Iterable[Source] = ()) -> list[Problem]:

@@ -1,0 +1,164 @@
+"""What `warmpod lint` does with files: it gathers policies and pods, reviews them, and writes what was mended."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from webhook.cli.discovery import trials
+from webhook.cli.documents import read_all
+from webhook.cli.errors import CouldNotRun, printable, say
+from webhook.cli.findings import Findings
+from webhook.cli.policy_sets import PolicySets
+from webhook.cli.previews import reviews
+from webhook.cli.render import count, show
+from webhook.cli.world import NoPolicies, policy_sources
+from webhook.lint.check import Manifest, Manifests
+from webhook.lint.lint import Report, review
+from webhook.lint.mending import Mended, fixable, mend
+from webhook.policy.model import PolicySet
+from webhook.policy.problem import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run over these files: what was found, and what was mended before."""
+
+    sources: tuple[Source, ...]
+    manifests: Manifests
+    report: Report
+
+    def findings(self) -> Findings:
+        """What there is to show."""
+        mendable = frozenset(problem for problem, _ in fixable(self.report, self.sources))
+        files = {source.file: source for source in self.sources}
+        return Findings(self.report.problems, self.report.ignored, files, mendable, len(self.report.policies.policies))
+
+
+def gathered(places: Sequence[str]) -> tuple[Source, ...]:
+    """The policy files of all places, each once. Raises CouldNotRun; NoPolicies where there is not one."""
+    found: dict[str, Source] = {}
+    missing: NoPolicies | None = None
+    for place in places:
+        try:
+            for source in policy_sources(place):
+                found.setdefault(os.path.realpath(source.file), source)
+        except NoPolicies as error:
+            missing = error
+    if not found and missing is not None:
+        raise missing
+    return tuple(found.values())
+
+
+class _NoPolicies(PolicySets):
+    """Cases have pods whatever their policies are."""
+
+    def at(self, places: object) -> PolicySet:
+        """None, wherever."""
+        del places
+        return PolicySet()
+
+
+def pods(places: Sequence[str], files: Sequence[str]) -> Manifests:
+    """The pods of `files`, and those of the cases beside the policies. Raises CouldNotRun for a file that is none.
+
+    A case that cannot be read is for `warmpod test` to complain of.
+    """
+    found = [
+        Manifest(each.source, each.sent, each.namespace, each.labels)
+        for each in reviews(read_all(tuple(files)), namespace="default", labels=None, known={})
+    ]
+    directories = [place for place in places if Path(place).is_dir()]
+    none = _NoPolicies()
+    for trial in trials(directories) if directories else ():
+        try:
+            situation = trial.load(none)
+        except CouldNotRun:
+            continue
+        pod = situation.request.object
+        if pod is not None:
+            labels = situation.facts.namespace_labels
+            found.append(Manifest(f"{trial.file}:{trial.line}", pod, situation.request.namespace, labels))
+    return tuple(found)
+
+
+def run(sources: tuple[Source, ...], manifests: Manifests, *, heed_comments: bool) -> Run:
+    """Review the files as they are."""
+    return Run(sources, manifests, review(sources, manifests, heed_comments=heed_comments))
+
+
+def mended(before: Run, *, write: bool, heed_comments: bool) -> Run:
+    """Mend what can be, and write the files, or show how they would differ. Says what was mended."""
+    result = mend(before.sources, before.manifests, heed_comments=heed_comments)
+    old = {source.file: source for source in before.sources}
+    for source in result.sources:
+        if source.text != old[source.file].text:
+            if write:
+                _write(source)
+            else:
+                show(_difference(old[source.file], source))
+    _tell(result, write=write)
+    if not write:
+        return before
+    return Run(result.sources, before.manifests, result.report)
+
+
+def _tell(result: Mended, *, write: bool) -> None:
+    verb = "mended" if write else "would mend"
+    for problem in result.done:
+        say("note", f"{verb} {problem.file}:{problem.line}: {problem.code} {problem.message}")
+
+
+def _write(source: Source) -> None:
+    """Write the file aside and put it in its place, with the mode that it has; a link stays one."""
+    path = Path(os.path.realpath(source.file))
+    try:
+        mode = path.stat().st_mode
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(source.text.encode("utf-8", "surrogateescape"))
+            Path(name).chmod(mode & 0o7777)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise CouldNotRun(f"{source.file}: {error.strerror}: it stays as it is") from error
+
+
+def _difference(before: Source, after: Source) -> str:
+    lines = difflib.unified_diff(
+        before.text.splitlines(), after.text.splitlines(), before.file, after.file, lineterm=""
+    )
+    return "".join(f"{_coloured(printable(line))}\n" for line in lines)
+
+
+def _coloured(line: str) -> str:
+    if line.startswith(("---", "+++")):
+        return click.style(line, bold=True)
+    colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+    return click.style(line, fg=colour) if colour else line
+
+
+def summary(findings: Findings, places: Sequence[str]) -> str:
+    """One line: how many policies, how many findings of each kind, and what to do next."""
+    if not findings.policies and not findings.problems:
+        return f"{', '.join(places)}: no WarmPolicy in these files"
+    head = f"{findings.policies} {'policy' if findings.policies == 1 else 'policies'}: "
+    if not findings.problems:
+        tail = f"; {len(findings.ignored)} silenced" if findings.ignored else ""
+        return f"{head}no problems{tail}"
+    words = [count(findings.count("error"), "error"), count(findings.count("warning"), "warning")]
+    if findings.count("info"):
+        words.append(count(findings.count("info"), "info"))
+    if findings.ignored:
+        words.append(f"{len(findings.ignored)} silenced")
+    mendable = f"; --fix mends {len(findings.fixable)} of them [*]" if findings.fixable else ""
+    return f"{head}{', '.join(words)}{mendable}"
