@@ -25,7 +25,7 @@ from webhook.server.record_files import RecordFiles, Recording
 from webhook.server.redaction import Redaction
 
 MOST_WAITING = 2_000
-MOST_WAITING_BYTES = 64 * 2**20
+MOST_WAITING_BYTES = 16 * 2**20
 """Of reviews in the queue, as they came: decoded they are several times that."""
 
 _KEY_BYTES = 32
