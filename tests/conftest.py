@@ -14,6 +14,8 @@ from webhook.sandbox import binaries, build
 
 # Tests start hundreds of processes; with this set each of them would compile all that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# And pytest would rewrite the asserts of every file anew, for which it takes longer than for importing them.
+sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(tryfirst=True)
