@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from webhook.lint.check import Check, Codes, Finding, Manifests
-from webhook.lint.witness import Contest, Pair
+from webhook.lint.witness import Contest, pairs
 from webhook.policy.model import Mode, Origin, Policy, PolicySet
 
 CODES: Codes = {
@@ -55,12 +55,18 @@ class _Claim(NamedTuple):
 
 def clashes(policies: Sequence[Policy], manifests: Manifests = ()) -> Iterator[tuple[Policy, Finding]]:
     """Yield the policy that loses and what it loses, for each clash."""
-    acting = [(policy, _mounts(policy), _env(policy)) for policy in policies if policy.mode is not Mode.OFF]
+    acting = [policy for policy in policies if policy.mode is not Mode.OFF]
+    wants = [(_mounts(policy), _env(policy)) for policy in acting]
+    pair_of = pairs(acting)
     left = _MOST_SEARCHES
-    for (first, mounts, env), (second, their_mounts, their_env) in combinations(acting, 2):
+    labels = [dict(policy.object_selector.equal) if policy.object_selector else {} for policy in acting]
+    for (one, first), (other, second) in combinations(enumerate(acting), 2):
+        if labels[one] and labels[other] and _apart(labels[one], labels[other]):
+            continue  # what keeps most policies of a large set apart, and is seen at once
+        (mounts, env), (their_mounts, their_env) = wants[one], wants[other]
         found = [*_contested(mounts, their_mounts), *_differing(env, their_env)]
-        pair = Pair(first, second) if found and meet(first, second) else None
-        if pair is None or pair.is_impossible:
+        pair = pair_of(one, other) if found and meet(first, second) else None
+        if pair is None:
             continue
         for claim in found:
             winner, loser = (second, first) if claim.first else (first, second)
@@ -69,6 +75,13 @@ def clashes(policies: Sequence[Policy], manifests: Manifests = ()) -> Iterator[t
             told = f"for example {where}" if where else "no such pod was found, but none is ruled out"
             message = f"{claim.message} policy {winner.name}, which wins on pods that both match: {told}"
             yield loser, Finding(claim.code, claim.path, message, claim.hint)
+
+
+def _apart(labels: Mapping[str, str], others: Mapping[str, str]) -> bool:
+    for key, value in labels.items():  # noqa: SIM110  a plain loop is faster, and this runs for every pair
+        if others.get(key, value) != value:
+            return True
+    return False
 
 
 def _contested(mounts: Sequence[_Mount], others: Sequence[_Mount]) -> Iterator[_Claim]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -42,16 +43,26 @@ class Demands(NamedTuple):
 
 def demands(policies: Sequence[Policy]) -> Demands:
     """Gather what these policies ask of a pod that all of them match."""
-    texts = tuple(each.expression.source for policy in policies for each in policy.conditions)
-    groups: list[tuple[Fact, ...]] = []
-    for text in texts:
-        try:
-            groups += anatomy(text).required
-        except InvalidExpression:
-            continue
-    objects = tuple(policy.object_selector for policy in policies if policy.object_selector is not None)
-    namespaces = tuple(policy.namespace_selector for policy in policies if policy.namespace_selector is not None)
-    return Demands(objects, namespaces, tuple(groups), texts)
+    return together([_own(policy) for policy in policies])
+
+
+def together(several: Sequence[Demands]) -> Demands:
+    """The demands of a pod that meets all of these."""
+    return Demands(*(tuple(part for each in parts for part in each) for parts in zip(*several, strict=True)))
+
+
+def _own(policy: Policy) -> Demands:
+    texts = tuple(each.expression.source for each in policy.conditions)
+    objects = () if policy.object_selector is None else (policy.object_selector,)
+    namespaces = () if policy.namespace_selector is None else (policy.namespace_selector,)
+    return Demands(objects, namespaces, tuple(group for text in texts for group in _required(text)), texts)
+
+
+def _required(text: str) -> tuple[tuple[Fact, ...], ...]:
+    try:
+        return anatomy(text).required
+    except InvalidExpression:
+        return ()
 
 
 def required_labels(facts: Iterable[Fact], holder: str) -> dict[str, set[str]]:
@@ -79,6 +90,8 @@ def choice(selectors: Sequence[LabelSelector], wanted: Mapping[str, set[str]] | 
     value named, with one that nobody names, and without.
     """
     wanted = wanted or {}
+    if not selectors and not wanted:
+        return {}
     keys = {key for selector in selectors for key, _ in selector.equal} | wanted.keys()
     keys |= {key for selector in selectors for key, _, _ in selector.expressions}
     chosen: dict[str, str] = {}
@@ -117,6 +130,7 @@ def _facts_contradict(facts: Sequence[Fact]) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)
 def _normal(path: str) -> tuple[str, ...]:
     parts = prefixes(path)
     return (parts[0], *(step_of(b[len(a) :]) for a, b in pairwise(parts)))
@@ -153,11 +167,24 @@ def holds(fact: Fact, value: Scalar) -> bool:
 
 def _opposite(a: str, b: str) -> bool:
     """Whether one text says that something is false which the other says: `!(x)`, or `!x || !y` beside `x && y`."""
-    if "?" in a + b or len(_split(a, "||")) > 1:
-        return False
-    said = {_plain(each) for each in _split(a, "&&")}
-    denied = [_NEGATED.fullmatch(_plain(each)) for each in _split(b, "||")]
-    return all(each is not None and _encloses(each[2]) and _plain(each[1] + each[2]) in said for each in denied)
+    denied = _denied(b)
+    return bool(denied) and denied <= _said(a)
+
+
+@lru_cache(maxsize=4096)
+def _said(text: str) -> frozenset[str]:
+    """What is true wherever the text is; nothing where that takes more than a look at its `&&`."""
+    if "?" in text or len(_split(text, "||")) > 1:
+        return frozenset()
+    return frozenset(_plain(each) for each in _split(text, "&&"))
+
+
+@lru_cache(maxsize=4096)
+def _denied(text: str) -> frozenset[str]:
+    """What is not all true wherever the text is; nothing where that takes more than a look at its `||`."""
+    found = [_NEGATED.fullmatch(_plain(each)) for each in _split(text, "||")] if "?" not in text else [None]
+    denied = [_plain(each[1] + each[2]) for each in found if each is not None and _encloses(each[2])]
+    return frozenset(denied) if len(denied) == len(found) else frozenset()
 
 
 def _split(text: str, operator: str) -> list[str]:

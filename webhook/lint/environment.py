@@ -149,8 +149,8 @@ def _regions(policy_set: PolicySet, _: Manifests) -> Iterator[tuple[Origin, Find
     ]
     for each in written(policy_set):
         other = _REGIONS.get(each.name)
-        company = [context for context in contexts if _holds(context, each)]
-        if other and company and not any(other in context.env for context in company):
+        company = [context for context in contexts if _holds(context, each)] if other else []
+        if company and not any(other in context.env for context in company):
             who = (
                 "botocore and boto3"
                 if each.name == "AWS_REGION"

@@ -6,7 +6,6 @@ Within one policy that is certain; between two policies, and with mounts of a po
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
 
 from webhook.admission.changes import changes
 from webhook.kube import Object
@@ -15,7 +14,7 @@ from webhook.lint.check import Check, Codes, Finding, Manifests
 from webhook.lint.clash import meet
 from webhook.lint.mount import Mount, mounts_of
 from webhook.lint.trial import trials
-from webhook.lint.witness import Pair
+from webhook.lint.witness import Pair, pairs
 from webhook.policy.model import Mode, Origin, PolicySet
 
 CODES: Codes = {
@@ -38,18 +37,38 @@ def _within(policy_set: PolicySet, _: Manifests) -> Iterator[tuple[Origin, Findi
 
 
 def _between(policy_set: PolicySet, manifests: Manifests) -> Iterator[tuple[Origin, Finding]]:
-    acting = [(each, mounts_of(each)) for each in policy_set.policies if each.mode is not Mode.OFF]
+    acting = [each for each in policy_set.policies if each.mode is not Mode.OFF]
+    mounts = [mounts_of(each) for each in acting]
+    pair_of = pairs(acting)
+    by_path: dict[str, list[tuple[int, Mount]]] = {}
+    for index, each in enumerate(mounts):
+        for mount in each:
+            by_path.setdefault(mount.path, []).append((index, mount))
     left = _MOST_SEARCHES
-    for (first, mounts), (second, others) in combinations(acting, 2):
-        nests = [(second, inner, outer, first) for inner in others if (outer := _around(inner, mounts))]
-        nests += [(first, inner, outer, second) for inner in mounts if (outer := _around(inner, others))]
-        pair = Pair(first, second) if nests and left > 0 and meet(first, second) else None
-        for policy, inner, outer, owner in nests if pair is not None and not pair.is_impossible else ():
-            left -= 1
-            where = _shown(pair, inner, outer, manifests) if pair is not None and left > 0 else ""
-            if where:
-                message = f"{inner.path} lies in {outer.what} of policy {owner.name} at {outer.path}, {_CONSEQUENCE}"
-                yield policy.origin, Finding("W051", inner.place, f"{message}: for example {where}", _HINT)
+    for inside, each in enumerate(mounts):
+        for inner in each:
+            for around, outer in _holders(inner, by_path):
+                if (
+                    around == inside
+                    or _around(inner, mounts[around]) != outer
+                    or not meet(acting[inside], acting[around])
+                ):
+                    continue
+                pair = pair_of(min(inside, around), max(inside, around)) if left > 0 else None
+                left -= 1
+                where = _shown(pair, inner, outer, manifests) if pair is not None else ""
+                if where:
+                    what = f"{outer.what} of policy {acting[around].name} at {outer.path}"
+                    message = f"{inner.path} lies in {what}, {_CONSEQUENCE}: for example {where}"
+                    yield acting[inside].origin, Finding("W051", inner.place, message, _HINT)
+
+
+def _holders(inner: Mount, by_path: dict[str, list[tuple[int, Mount]]]) -> Iterator[tuple[int, Mount]]:
+    """The mounts at directories above this one, each with the place of its policy."""
+    parent = inner.path.rpartition("/")[0]
+    while parent:
+        yield from by_path.get(parent, ())
+        parent = parent.rpartition("/")[0]
 
 
 def _shown(pair: Pair, inner: Mount, outer: Mount, manifests: Manifests) -> str:

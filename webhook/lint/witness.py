@@ -12,7 +12,7 @@ from webhook.inventory.model import Inventory
 from webhook.kube import Object, names
 from webhook.kube import pod as pods
 from webhook.lint.check import Manifest, Manifests
-from webhook.lint.demands import demands
+from webhook.lint.demands import Demands, demands, together
 from webhook.lint.meeting import Meeting, meetings
 from webhook.lint.trial import decide
 from webhook.policy.model import Policy
@@ -30,14 +30,9 @@ class Contest(NamedTuple):
 class Pair:
     """Two policies in the order of their names."""
 
-    def __init__(self, first: Policy, second: Policy) -> None:
+    def __init__(self, first: Policy, second: Policy, asked: Demands) -> None:
         self._both = (first, second)
-        self._demands = demands(self._both)
-
-    @property
-    def is_impossible(self) -> bool:
-        """Whether it is proven that no pod matches both."""
-        return self._demands.contradict
+        self._demands = asked
 
     def witness(self, contest: Contest, loser: Policy, manifests: Manifests) -> str:
         """Describe a pod on which the loser gets less than alone: one of these, or one made up. Empty: none found."""
@@ -71,6 +66,22 @@ class Pair:
             if test(meeting):
                 return _described(meeting.manifest)
         return ""
+
+
+def pairs(policies: Sequence[Policy]) -> Callable[[int, int], Pair | None]:
+    """Return what gives the pair of two of these policies by their places; None where no pod can match both."""
+    own: dict[int, Demands] = {}
+
+    def asked_by(index: int) -> Demands:
+        if index not in own:
+            own[index] = demands([policies[index]])
+        return own[index]
+
+    def pair(first: int, second: int) -> Pair | None:
+        asked = together((asked_by(first), asked_by(second)))
+        return None if asked.contradict else Pair(policies[first], policies[second], asked)
+
+    return pair
 
 
 def _got(contest: Contest, pod: Object) -> list[Any]:
