@@ -13,7 +13,7 @@ from webhook.cel import functions, tree
 from webhook.cel.comparison import comparison, conjuncts, key
 from webhook.cel.expression import VARIABLES
 from webhook.cel.loops import adds_lists, function, macro
-from webhook.cel.steps import OPTIONAL, STEPS, is_indexed, is_optional, root
+from webhook.cel.steps import OPTIONAL, STEPS, is_indexed, is_optional, root, unwrapped
 from webhook.cel.structures import Fact, Structure, Use
 from webhook.cel.text import place
 
@@ -137,10 +137,10 @@ class _Walk:
 
     def _fact(self, node: tree.Message, scope: _Scope, *, negated: bool) -> Fact | None:
         found = comparison(node)
-        path = self._path(found.operand, scope) if found is not None else None
+        path = self._path(unwrapped(found.operand), scope) if found is not None else None
         if found is None or not path:
             return None
-        use = self._use(path + found.step, root(found.operand))
+        use = self._use(path + found.step, root(unwrapped(found.operand)))
         return Fact(use.text, found.relation, found.values, found.negated != negated, use.line, use.column)
 
     def _loop(self, node: tree.Message, content: tree.Message, scope: _Scope, depth: int) -> None:
@@ -243,13 +243,16 @@ class _Walk:
                 return
             number, content = tree.content(inner)
 
-    def require(self, node: tree.Message, scope: _Scope) -> None:
-        """Note the facts that hold wherever the expression is true, and the same of the elements it asks for."""
+    def require(self, node: tree.Message, scope: _Scope, element: str = "") -> None:
+        """Note the facts that hold wherever the expression is true, and the same of the elements it asks for.
+
+        `element` is the name of the innermost loop: of what loops around go over, other elements may be meant.
+        """
         group: list[Fact] = []
         for part, negated in conjuncts(node):
             found, fact = comparison(part), self._fact(part, scope, negated=negated)
             # Of two elements of a list, different things may be said at once.
-            if found is not None and fact is not None and not is_indexed(found.operand):
+            if found is not None and fact is not None and _is_about(found.operand, scope, element):
                 group.append(fact)
             number, content = tree.content(part)
             if number != tree.COMPREHENSION or content is None or negated or not tree.is_loop(content):
@@ -258,7 +261,8 @@ class _Walk:
                 over, step = content.message(tree.ITER_RANGE), content.message(tree.LOOP_STEP)
                 body = tree.content(step)[1] if step is not None else None
                 if over is not None and body is not None:
-                    self.require(body.messages(3)[-1], self._inner(content, self._path(over, scope), scope))
+                    inner = self._inner(content, self._path(over, scope), scope)
+                    self.require(body.messages(3)[-1], inner, content.text(1))
         if group:
             self.required.append(tuple(group))
 
@@ -272,3 +276,12 @@ class _Walk:
         if self._source[max(offset - len(name), 0) : offset] == name:
             offset -= len(name)  # of a call, the tree has the place of its bracket
         return Use(text, *place(self._source, offset))
+
+
+def _is_about(operand: tree.Message, scope: _Scope, element: str) -> bool:
+    """Whether what is said of the operand is said of one value: of the pod, or of this element."""
+    name = root(operand).message(tree.IDENT)
+    if name is None or is_indexed(operand) or is_optional(operand):
+        return False
+    bound = scope.get(name.text(1))
+    return bound is None or not bound.turns or name.text(1) == element

@@ -54,3 +54,10 @@ def is_indexed(node: tree.Message | None) -> bool:
         else:
             node = content.message(1) if number == tree.SELECT else None
     return False
+
+
+def unwrapped(node: tree.Message) -> tree.Message:
+    """Return the optional of which a tree is the value or a default: `x` of `x.orValue('')`."""
+    content = node.message(tree.CALL)
+    target = content.message(1) if content is not None and content.text(2) in ("orValue", "value") else None
+    return node if target is None else target

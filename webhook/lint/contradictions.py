@@ -132,6 +132,8 @@ def _holds(fact: Fact, value: Scalar) -> bool:
 
 def _finding(first: _Demand, later: _Demand) -> Finding:
     said = f"{later.path} {_words(first.fact)} in {first.where} and {_words(later.fact)} in {later.where}"
+    if first.where == later.where:
+        said = f"{later.path} {_words(first.fact)} and {_words(later.fact)} at once"
     if later.reading is None:
         path = f"spec.match.{later.where}"
         return Finding("W022", path, f"no labels meet this: {said}", "take one of the two away")

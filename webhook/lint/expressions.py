@@ -22,6 +22,10 @@ CODES: Codes = {
     "W028": ("warning", "CEL that reads oldObject, which is null"),
 }
 
+# Fields of Deployments, StatefulSets and Jobs.
+_OF_WORKLOADS = frozenset(
+    ("replicas", "template", "selector", "strategy", "updateStrategy", "serviceName", "parallelism", "completions")
+)
 _KINDS = {"string": (str,), "integer": (int, float), "number": (int, float), "boolean": (bool,)}
 _ARTICLES = {"string": "a text", "integer": "a number", "number": "a number", "boolean": "true or false"}
 
@@ -61,8 +65,14 @@ def _fields(reading: Reading) -> Iterator[Finding]:
         if unknown is None or f"{unknown.holder}.{unknown.name}" in told:
             continue
         told.add(f"{unknown.holder}.{unknown.name}")
-        hint = suggestion(unknown.name, unknown.known) if unknown.known else ""
-        yield reading.finding("W016", unknown.reason, hint, at)
+        yield reading.finding("W016", unknown.reason, _meant(unknown), at)
+
+
+def _meant(unknown: pod_fields.Unknown) -> str:
+    if unknown.holder == "object.spec" and unknown.name in _OF_WORKLOADS:
+        return "this is of the workload: Warmpod is asked about its pods"
+    hint = suggestion(unknown.name, unknown.known)
+    return hint if hint.startswith("did you mean") or len(unknown.known) <= 12 else ""
 
 
 def _impossible(reading: Reading, fact: Fact) -> Iterator[Finding]:
