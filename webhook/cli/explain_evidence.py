@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from webhook.sources.kube_api import KubeApi
 
 HIDDEN = "(not shown)"
+_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ async def look(api: KubeApi, text: str, namespace: str) -> Found:
 def evidence(found: Found, facts: Facts) -> Evidence:
     """The evidence for `webhook.report.explanation.explain`, decided by these facts as the registration routes it."""
     pod = found.pod
-    sent = _as_sent(pod, found.template) if found.is_live or "status" in pod else pod
+    template = found.template or _applied(pod)
+    sent = _as_sent(pod, template) if found.is_live or "status" in pod else pod
     history = course(pod, found.events)
     request = for_pod(sent, namespace=found.namespace)
     mine = in_namespace(facts, found.namespace, found.labels)
@@ -113,7 +116,7 @@ def evidence(found: Found, facts: Facts) -> Evidence:
         doubts=tuple(reach.doubts(found.registration, found.deployment, found.ready, history.created)),
         inventory=found.snapshot,
         policies_changed=found.installed.changed,
-        template=found.template,
+        template=template,
         whereabouts=whereabouts(sent, stored, found.namespace, mine),
         course=history,
     )
@@ -141,6 +144,19 @@ def _as_sent(pod: Object, template: Object | None) -> Object:
     if template is None or not _fits(pod, template):
         return sent
     return {**sent, "spec": pods.spec(template)}
+
+
+def _applied(pod: Object) -> Object | None:
+    """The pod as somebody applied it, which kubectl keeps in an annotation."""
+    text = pods.annotation(pod, _APPLIED)
+    if text is None:
+        return None
+    try:
+        applied = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    found = list(pods_of(applied))
+    return found[0].pod if len(found) == 1 and found[0].kind == "Pod" else None
 
 
 def _fits(pod: Object, template: Object) -> bool:

@@ -92,7 +92,7 @@ def _nodes(found: Whereabouts | None) -> Iterator[str]:
     for one in found.artifacts:
         yield _line(_artifact(one, found.able))
         for node, why in one.passed:
-            yield _line(f"  not {node}: {why}")
+            yield f"  {_line(f'not {node}: {why}')}"
         if one.more_passed:
             yield f"  and {one.more_passed} more warm nodes that could not run it"
 
@@ -103,6 +103,8 @@ def _artifact(one: Warmth, able: int) -> str:
     shown = ", ".join(one.warm[:_NODES_SHOWN])
     more = f" and {len(one.warm) - _NODES_SHOWN} more" if len(one.warm) > _NODES_SHOWN else ""
     size = f", {one.bytes / 2**30:.1f} GiB, about {one.seconds:.0f} s to bring" if one.bytes else ""
+    if not able:
+        return f"{one.kind} {one.name}{size}: on {len(one.passed) + one.more_passed} nodes that could not run it"
     where = f": {shown}{more}" if one.warm else ""
     blind = f"; {one.unlabelled} of them bear no label yet" if one.unlabelled else ""
     return f"{one.kind} {one.name}{size}: on {len(one.warm)} of {able}{where}{blind}"
@@ -135,9 +137,8 @@ def _time(at: float) -> str:
 
 
 def _line(words: str, *, keep: bool = False) -> str:
-    return printable(
-        words.replace("\n", " ") if keep else " ".join(words.split()) if not words.startswith("  ") else words
-    )
+    """One line for a terminal. With `keep` its spaces stay: they may be within a text of an expression."""
+    return printable(words.replace("\n", " ") if keep else " ".join(words.split()))
 
 
 def as_json(found: Explanation) -> dict[str, Any]:

@@ -6,7 +6,9 @@ What a person says by options goes before what the installation says, and that b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
+PATIENCE_SECONDS = 2.0
 _CONTAINER = "webhook"
 
 
@@ -63,7 +66,8 @@ def asked(kubeconfig: Path | None, context: str | None, work: Callable[[KubeApi]
             return await work(api)
 
     try:
-        return asyncio.run(connected())
+        with _patience("asking the API server"):
+            return asyncio.run(connected())
     except NoCluster as error:
         raise CouldNotRun(str(error)) from error
     except UnknownObject as error:
@@ -71,6 +75,18 @@ def asked(kubeconfig: Path | None, context: str | None, work: Callable[[KubeApi]
     except ApiFailure as failure:
         hint = "does `kubectl version` work with the same --kubeconfig?" if failure.kind != "forbidden" else ""
         raise CouldNotRun(str(failure), hint=hint) from failure
+
+
+@contextmanager
+def _patience(what: str) -> Iterator[None]:
+    """Say what is being done where it takes longer than people wait without a word."""
+    timer = threading.Timer(PATIENCE_SECONDS, say, ("note", f"{what} ..."))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def installed(api: KubeApi, namespace: str = names.SYSTEM_NAMESPACE) -> Installed:
@@ -173,7 +189,8 @@ def stock(kubeconfig: Path | None, context: str | None, accelerators: Accelerato
     from webhook.sources.kube_api import ApiFailure, NoCluster
 
     try:
-        return take_stock(kubeconfig, context, accelerators)[1]
+        with _patience("taking stock of what the nodes hold"):
+            return take_stock(kubeconfig, context, accelerators)[1]
     except (ApiFailure, NoCluster) as error:
         say("warning", f"no placement is shown: {error}")
         return None

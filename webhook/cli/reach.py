@@ -41,6 +41,8 @@ def unreached(
         return ""
     # Each namespace is one webhook's: what the other one says of it is not what anybody asks for.
     told = [(name, reason) for name, reason in reasons if not reason.startswith("its namespaceSelector")] or reasons
+    if len({reason for _, reason in told}) == 1:
+        return f"the registration does not pick it: {told[0][1]}"
     return "; ".join(f"webhook {name} does not pick it: {reason}" for name, reason in told)
 
 

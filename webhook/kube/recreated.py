@@ -55,7 +55,7 @@ def recreated(pod: Object) -> Object:
         inside[name] = [_unmounted(one, lambda m: m.get("mountPath") == _TOKEN_PATH and _is_token_volume(m.get("name")))
                         for one in containers]  # fmt: skip
     made["spec"] = inside
-    return _unwarmed(made) if was_changed(pod) else made
+    return unwarmed(made) if was_changed(pod) else made
 
 
 def _is_generated(metadata: Mapping[str, Any]) -> bool:
@@ -80,9 +80,9 @@ def _is_token_volume(name: Any) -> bool:
     return type(name) is str and _TOKEN_VOLUME.fullmatch(name) is not None
 
 
-def _unwarmed(pod: Object) -> Object:
-    """Without what Warmpod adds under names of its own; what it redirected names the source again."""
-    inside = {**pod["spec"]}
+def unwarmed(pod: Object) -> Object:
+    """A pod that Warmpod changed, without what it adds under names of its own; what it redirected names the source."""
+    inside = {**pods.spec(pod)}
     sources = _sources(pod)
     _without(inside, "initContainers", lambda one: one.get("name") == names.INIT_CONTAINER)
     _without(inside, "volumes", lambda one: _is_ours(one.get("name")))
@@ -91,7 +91,7 @@ def _unwarmed(pod: Object) -> Object:
     if type(inside.get("affinity")) is dict:
         affinity = _unplaced(inside.pop("affinity"))
         inside |= {"affinity": affinity} if affinity else {}
-    metadata = {**pod["metadata"]}
+    metadata = {**pods.metadata(pod)}
     annotations = pods.mapping(metadata.get("annotations"))
     ours = {names.ANNOTATION_DECISION}
     # Where the author had other text there, no volume shows it.

@@ -141,7 +141,9 @@ def _waiting(status: Object, conditions: dict[str, Object]) -> str:
     """The first thing that holds the pod up, in the order of a pod's start."""
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return _line(f"not scheduled: {scheduled.get('reason') or ''}: {scheduled.get('message') or ''}")
+        # What the scheduler says after its first sentence is about preemption: the event has all of it.
+        message = str(scheduled.get("message") or "").partition(". ")[0]
+        return _line(f"not scheduled: {message or scheduled.get('reason') or 'no reason is given'}")
     for field in ("initContainerStatuses", "containerStatuses"):
         for one in pods.objects(status.get(field)):
             state = pods.mapping(one.get("state"))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from webhook.admission.changes import Changes, changes
-from webhook.kube import names
+from webhook.kube import Object, names
 from webhook.kube import pod as pods
-from webhook.kube.recreated import was_changed
+from webhook.kube.recreated import unwarmed, was_changed
 from webhook.policy.model import Mode
 from webhook.report.headline import headline
 from webhook.report.pod_evidence import Evidence, Signature, signature_of
@@ -58,8 +58,8 @@ def explain(evidence: Evidence) -> Explanation:
     signature = signature_of(evidence.stored)
     changed = was_changed(evidence.stored)
     decision = evidence.decision
-    done = changes(evidence.sent, evidence.stored) if changed else Changes()
     would = changes(evidence.sent, decision.would_pod if decision.would_patch else decision.pod)
+    done = changes(_before(evidence.stored, would), evidence.stored) if changed else Changes()
     state, text = headline(evidence, signature, would, changed=changed)
     return Explanation(
         state=state,
@@ -72,6 +72,25 @@ def explain(evidence: Evidence) -> Explanation:
         since=tuple(_since(evidence, signature, done, would)) if changed else (),
         advice=tuple(dict.fromkeys(_advice(evidence, state))),
     )
+
+
+def _before(stored: Object, would: Changes) -> Object:
+    """The stored pod without what is Warmpod's by its name, nor what the policies would add to the pod as sent."""
+    pod = unwarmed(stored)
+    spec = dict(pod["spec"])
+    for field in pods.CONTAINER_LISTS[:2]:
+        if field in spec:
+            spec[field] = [_without(one, would) for one in pods.objects(spec[field])]
+    return {**pod, "spec": spec}
+
+
+def _without(container: Object, would: Changes) -> Object:
+    made = dict(container)
+    name = container.get("name")
+    for field, key, added in (("env", "name", would.env), ("volumeMounts", "mountPath", would.mounts)):
+        if field in made:
+            made[field] = [one for one in pods.objects(made[field]) if (name, one.get(key)) not in added]
+    return made
 
 
 def _since(evidence: Evidence, signature: Signature | None, done: Changes, would: Changes) -> Iterator[str]:
@@ -135,7 +154,7 @@ def _named(entries: object) -> list[str]:
 
 
 def _advice(evidence: Evidence, state: str) -> Iterator[str]:
-    if state in ("unreached", "unanswered"):
+    if state == "unanswered" or (state == "unreached" and "does not pick it" not in evidence.unreached):
         yield "`warmpod doctor` says whether pods created now are reviewed"
     if state == "unanswered":
         yield "`kubectl rollout restart` of its workload has its pods reviewed again"

@@ -88,22 +88,32 @@ def _verb(course: Course) -> str:
 
 
 def _warmth(course: Course, signature: Signature | None) -> str:
-    image, model, hydration = course.image_was_there, course.model_was_there, course.hydration
+    """Whether the node was warm for what the pod brought, as far as somebody said so, and how that is known."""
+    image, model = course.image_was_there, course.model_was_there
     told: list[str] = []
     if image is not None:
         pulled = sum(pull.seconds or 0.0 for pull in course.pulls)
-        told.append("which held its images" if image else f"which had to pull its images ({pulled:.0f} s)")
-    if hydration is not None:
+        told.append("its images were there" if image else f"its images were pulled in {pulled:.0f} s")
+    if course.hydration is not None:
         told.append(_hydrated(course))
-    if image is False or model is False:
-        word = "cold: " if image is not True and model is not True else "partly cold: "
-    elif image is None and model is None:
-        word = "warm or cold is not known: " if not told else ""
-        told = told or ["events are kept for an hour, and no hydrator said anything"]
-    else:
-        word = "warm: "
-    saved = f"; about {signature.seconds} s saved" if signature and signature.seconds and word == "warm: " else ""
-    return f"{word}{', '.join(told)}{saved}"
+    word = _WORDS.get((image, model), "")
+    saved = f"; about {signature.seconds} s saved" if signature and signature.seconds and word == "warm" else ""
+    if not word:
+        return ", ".join(told) or "whether it was warm is not known: events are kept for an hour"
+    return f"{word}: {', '.join(told)}{saved}"
+
+
+_WORDS = {
+    (True, True): "warm",
+    (True, None): "warm",
+    (None, True): "warm",
+    (True, False): "warm for the image, cold for the model",
+    (False, True): "cold for the image, warm for the model",
+    (False, False): "cold",
+    (False, None): "cold",
+    (None, False): "cold for the model",
+}
+"""By what is known of images and model."""
 
 
 def _hydrated(course: Course) -> str:
@@ -112,7 +122,7 @@ def _hydrated(course: Course) -> str:
     took = "" if hydration.seconds is None else f" in {hydration.seconds:.0f} s"
     match hydration.result:
         case "hit":
-            return f"the node's cache had the model (checked{took})"
+            return f"the model was in its cache (checked{took})"
         case "downloaded":
             size = f"{hydration.bytes / 2**30:.1f} GiB" if hydration.bytes else "the model"
             return f"hydrated {size}{took}"

@@ -11,7 +11,7 @@ from webhook.admission.decision import Facts
 from webhook.inventory import nodeset
 from webhook.inventory.candidates import Demand, demand_of
 from webhook.inventory.model import Artifact, Inventory
-from webhook.kube import Object, image, names
+from webhook.kube import Object, affinity, image, names
 from webhook.kube import pod as pods
 from webhook.kube.toleration import tolerates
 from webhook.mutate import cost
@@ -82,7 +82,8 @@ def whereabouts(sent: Object, stored: Object, namespace: str, facts: Facts) -> W
         return None
     demand = demand_of(sent, resources)
     found = inventory.candidates(demand)
-    required = demand_of(stored, resources)
+    terms = affinity.required_terms(stored)
+    required = Demand(dict(demand.amounts), demand.selector, terms, demand.tolerations)
     return Whereabouts(
         nodes=len(inventory.nodes),
         able=found.able.bit_count(),
