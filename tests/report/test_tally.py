@@ -230,3 +230,4 @@ def test_each_policy_answers_for_its_own_doing() -> None:
         "c": {},
     }
     assert found.findings.pods["conflicts"] == 1
+    assert [one.policies for one in found.top(1)] == [("a", "b")]

@@ -53,7 +53,7 @@ tr>:last-child{padding-right:0}
 .wide{min-width:200px;max-width:420px;overflow-wrap:anywhere}
 .where{font-family:var(--mono);font-size:13px;font-weight:400;overflow-wrap:anywhere}
 .tag{display:inline-block;border-radius:5px;padding:0 7px;font-size:12.5px;line-height:20px;background:var(--chip);
-color:var(--ink);white-space:nowrap;margin:0 4px 3px 0}
+color:var(--ink);max-width:100%;overflow-wrap:anywhere;margin:0 4px 3px 0}
 .tag.bad{background:var(--badbg);color:var(--bad)}
 .tag.warn,.tag.audit{background:var(--warnbg);color:var(--warn)}
 .tag.enforce{background:var(--okbg);color:var(--ok)}

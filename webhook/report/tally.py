@@ -86,7 +86,10 @@ class PolicySum:
 
 @dataclass(slots=True)
 class Workload:
-    """What became of the pods of one workload. `text` says what was changed, or would be, of the last one."""
+    """What became of the pods of one workload.
+
+    `parts`, `text` and `policies` say what was changed, or would be, of the last one, and whose doing it is.
+    """
 
     namespace: str
     owner: Owner
@@ -180,7 +183,8 @@ class Tally:
         most = judgement.would or judgement.done
         assert most is not None, "only changes are counted"
         found.parts, found.text = most.parts, told(most.text)
-        found.policies = tuple(each.name for each in judgement.verdicts if each.result == "matched")
+        matched = [each for each in judgement.verdicts if each.result == "matched"]
+        found.policies = tuple(each.name for each in [one for one in matched if one.did] or matched)
 
 
 def tally(judgements: Iterable[Judgement]) -> Tally:
