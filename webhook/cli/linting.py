@@ -11,19 +11,15 @@ from pathlib import Path
 
 import click
 
-from webhook.cli.discovery import trials
-from webhook.cli.documents import read_all
 from webhook.cli.errors import CouldNotRun, printable, say
 from webhook.cli.findings import Findings
-from webhook.cli.policy_sets import PolicySets
-from webhook.cli.previews import reviews
 from webhook.cli.render import count, show
 from webhook.cli.world import NoPolicies, policy_sources
 from webhook.lint.check import Manifest, Manifests
 from webhook.lint.lint import Report, review
 from webhook.lint.mending import Mended, fixable, mend
-from webhook.policy.model import PolicySet
 from webhook.policy.problem import Source
+from webhook.sources.policy_files import TEST_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,36 +52,32 @@ def gathered(places: Sequence[str]) -> tuple[Source, ...]:
     return tuple(found.values())
 
 
-class _NoPolicies(PolicySets):
-    """Cases have pods whatever their policies are."""
-
-    def at(self, places: object) -> PolicySet:
-        """None, wherever."""
-        del places
-        return PolicySet()
-
-
 def pods(places: Sequence[str], files: Sequence[str]) -> Manifests:
-    """The pods of `files`, and those of the cases beside the policies. Raises CouldNotRun for a file that is none.
+    """The pods of `files`, and those of the cases beside the policies. Raises CouldNotRun for a file that is none."""
+    found: list[Manifest] = []
+    if files:
+        from webhook.cli.documents import read_all
+        from webhook.cli.previews import reviews
 
-    A case that cannot be read is for `warmpod test` to complain of.
-    """
-    found = [
-        Manifest(each.source, each.sent, each.namespace, each.labels)
-        for each in reviews(read_all(tuple(files)), namespace="default", labels=None, known={})
-    ]
+        found += [
+            Manifest(each.source, each.sent, each.namespace, each.labels)
+            for each in reviews(read_all(tuple(files)), namespace="default", labels=None, known={})
+        ]
     directories = [place for place in places if Path(place).is_dir()]
-    none = _NoPolicies()
-    for trial in trials(directories) if directories else ():
-        try:
-            situation = trial.load(none)
-        except CouldNotRun:
-            continue
-        pod = situation.request.object
-        if pod is not None:
-            labels = situation.facts.namespace_labels
-            found.append(Manifest(f"{trial.file}:{trial.line}", pod, situation.request.namespace, labels))
+    if any(_may_hold_cases(Path(place)) for place in directories):
+        from webhook.cli.case_pods import pods_of_cases
+
+        found += pods_of_cases(directories)
     return tuple(found)
+
+
+def _may_hold_cases(place: Path) -> bool:
+    """Whether a look for cases is worth what it takes to be able to look."""
+    for directory, below, names in os.walk(place):
+        if directory.endswith(("/cases", "/tests")) or any(name.endswith(TEST_SUFFIXES) for name in names):
+            return True
+        below[:] = [name for name in below if not name.startswith(".")]
+    return False
 
 
 def run(sources: tuple[Source, ...], manifests: Manifests, *, heed_comments: bool) -> Run:

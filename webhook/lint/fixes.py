@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from webhook.lint.edits import Edit, Place, steps_of
@@ -29,10 +30,9 @@ def fix(problem: Problem, source: Source) -> Edit | None:
 
 
 def _place(problem: Problem, source: Source) -> Place | None:
-    documents, _ = read(source)
-    roots = spans(source.text)
+    documents, roots = _parsed(source)
     found: tuple[Document, Span] | None = None
-    for document, span in zip(documents, (each for each in roots if each.end > each.start), strict=False):
+    for document, span in zip(documents, roots, strict=False):
         if document.root.line <= problem.line:
             found = document, span
     if found is None or found[0].root.line != found[1].line:
@@ -40,6 +40,12 @@ def _place(problem: Problem, source: Source) -> Place | None:
     root = found[0].root
     path = steps_of(root, problem.path)
     return None if not path else Place(source.text, root, found[1], path)
+
+
+@lru_cache(maxsize=64)
+def _parsed(source: Source) -> tuple[list[Document], list[Span]]:
+    """The documents of a file, and their spans."""
+    return read(source)[0], [each for each in spans(source.text) if each.end > each.start]
 
 
 def _comment(problem: Problem, text: str) -> Edit | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,9 +32,8 @@ def fixable(report: Report, sources: Sequence[Source]) -> Iterator[tuple[Problem
     by_file = {source.file: source for source in sources}
     for problem in report.problems:
         if problem.code in FIXABLE and problem.file in by_file:
-            source = by_file[problem.file]
-            edit = fix(problem, source)
-            if edit is not None and _means_the_same(source, edit):
+            edit = fix(problem, by_file[problem.file])
+            if edit is not None:
                 yield problem, edit
 
 
@@ -53,7 +52,11 @@ def mend(sources: Sequence[Source], manifests: Manifests = (), *, heed_comments:
 
     report = reviewed(files)
     for _ in range(_MOST_ROUNDS):
-        found = [each for each in fixable(report, tuple(files.values())) if _key(each[0]) not in dropped]
+        found = [
+            (problem, edit)
+            for problem, edit in fixable(report, tuple(files.values()))
+            if _key(problem) not in dropped and _means_the_same(files[problem.file], edit)
+        ]
         # First what keeps documents from being read: mending it may show more.
         found = [each for each in found if each[0].code[0] == "P"] or found
         if not found:
@@ -63,7 +66,7 @@ def mend(sources: Sequence[Source], manifests: Manifests = (), *, heed_comments:
             chosen = _apart(batch)
             tried = _edited(files, chosen)
             after = reviewed(tried)
-            if _is_better(report, after, [problem for problem, _ in chosen]):
+            if _is_better(report, after, [problem for problem, _ in chosen], tried.values()):
                 files, report = tried, after
                 done.extend(problem for problem, _ in chosen)
                 break
@@ -113,14 +116,18 @@ def _same(a: Any, b: Any) -> bool:
     return json.dumps(a) == json.dumps(b)
 
 
-def _is_better(before: Report, after: Report, mended: Sequence[Problem]) -> bool:
+def _is_better(before: Report, after: Report, mended: Sequence[Problem], sources: Iterable[Source]) -> bool:
     old, new = (Counter(_words(each) for each in report.problems) for report in (before, after))
     if any(new[_words(each)] >= old[_words(each)] for each in mended):
         return False
     more = new - old
-    if any(each.code[0] == "P" for each in mended):
-        return all(code[0] != "P" for _, code, _ in more)
-    return not more
+    if all(each.code[0] != "P" for each in mended):
+        return not more
+    # What was not known as a field was not judged: its value may be at fault, too, if that can be mended in turn.
+    lines = {(each.file, each.line) for each in mended}
+    files = {source.file: source for source in sources}
+    fresh = [each for each in after.problems if each.code[0] == "P" and more[_words(each)]]
+    return all((each.file, each.line) in lines and fix(each, files[each.file]) is not None for each in fresh)
 
 
 def _words(problem: Problem) -> tuple[str, str, str]:
