@@ -94,7 +94,9 @@ def _volumes(policy_set: PolicySet, _: Manifests) -> Iterator[tuple[Origin, Find
     for policy in policy_set.policies:
         for index, rule in enumerate(policy.volumes):
             if _in_memory(rule.volume) and "sizeLimit" not in rule.volume["emptyDir"]:
-                message = f"volume {rule.volume['name']} may take half of the node's memory, and counts as its writers'"
+                message = (
+                    f"volume {rule.volume['name']} may grow to all the memory that the pod may use, as its writers' own"
+                )
                 path = f"spec.volumes[{index}].volume.emptyDir"
                 yield policy.origin, Finding("W046", path, message, "give it a sizeLimit")
     for cache in policy_set.caches:
