@@ -89,7 +89,12 @@ def _cards(tally: Tally, about: About) -> str:
     cards = [
         ("", "Pods looked at", f"{total.pods:,}", f"in {_count(len(tally.namespaces), 'namespace')}"),
         ("would", "Would be changed", f"{total.would_change:,}", f"{of_all[1]}, if {proviso}"),
-        ("would", "To gain", span(total.would_save), "of starting time" + ("" if about.is_live else ", by policies in Audit")),
+        (
+            "would",
+            "To gain",
+            span(total.would_save),
+            "of starting time" + ("" if about.is_live else ", by policies in Audit"),
+        ),
         ("bad" if bad else "", "To look at", f"{bad:,}", f"errors and denials; {_count(clashes, 'conflict')} besides"),
     ]
     if not about.is_live:
