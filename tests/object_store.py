@@ -94,7 +94,7 @@ class ObjectStore:
         """Make this bucket."""
         self.request("PUT", f"/{bucket}")
         # The first put would otherwise look every 200 ms whether there is a volume yet.
-        with closing(http.client.HTTPConnection(self._master, timeout=10)) as connection:
+        with closing(http.client.HTTPConnection(self._master, timeout=60)) as connection:
             connection.request("POST", f"/vol/grow?collection={bucket}&count=1&replication=000")
             if connection.getresponse().status != 200:
                 raise Refused(f"no volume for {bucket}")

@@ -21,7 +21,7 @@ KEY = "m/weights"
 
 @contextmanager
 def connected(store: FaultStore) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection(store.url.removeprefix("http://"), timeout=5)
+    connection = http.client.HTTPConnection(store.url.removeprefix("http://"), timeout=60)
     try:
         yield connection
     finally:
@@ -125,7 +125,7 @@ def test_tls(fault_store: FaultStore, certificate: Certificate, complaint: str) 
     fault_store.put(KEY, BODY)
     context = ssl.create_default_context(cafile=fault_store.ca)
     address = fault_store.tls_url(certificate).removeprefix("https://")
-    connection = http.client.HTTPSConnection(address, timeout=5, context=context)
+    connection = http.client.HTTPSConnection(address, timeout=60, context=context)
     if complaint:
         with pytest.raises(ssl.SSLCertVerificationError, match=complaint):
             get(connection)

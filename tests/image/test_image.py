@@ -266,7 +266,7 @@ class TestWork:
             started = next(line for line in lines if line["message"] == "started")
             trust = ssl.create_default_context(cadata=(pair / "ca.crt").read_text(encoding="utf-8"))
             port = urlsplit(started["address"]).port
-            connection = http.client.HTTPSConnection("localhost", port, timeout=10, context=trust)
+            connection = http.client.HTTPSConnection("localhost", port, timeout=60, context=trust)
             connection.request("POST", "/mutate", json.dumps(REVIEW), {"Content-Type": "application/json"})
             response = json.load(connection.getresponse())["response"]
             connection.close()

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,13 +136,14 @@ def test_a_snapshot_that_cannot_be_used_costs_the_placement_and_nothing_else(
     assert house.world.facts("team-a", Mode.ENFORCE).inventory.id == "s-3"
 
 
-def test_a_snapshot_grows_old_without_a_look(tmp_path: Path, credentials: Any) -> None:
+def test_a_snapshot_grows_old_without_a_look(tmp_path: Path, credentials: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file system that hangs holds the look, and must not hold an old snapshot in use."""
-    house = House(tmp_path, credentials, max_age=0.5)
+    house = House(tmp_path, credentials, max_age=60)
     house.write()
     house.refresh()
     assert house.world.facts("team-a", Mode.ENFORCE).placement_usable
-    time.sleep(0.6)
+    later = time.time() + 61
+    monkeypatch.setattr(time, "time", lambda: later)
     facts = house.world.facts("team-a", Mode.ENFORCE)
     assert not facts.placement_usable
     assert facts.inventory is EMPTY
@@ -192,19 +192,19 @@ def test_the_answer_to_a_probe_is_as_short_as_the_api_server_passes_on(house: Ho
 
 
 def test_following_survives_whatever_a_look_raises(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = threading.Semaphore(0)
+    looks: list[asyncio.Event] = [asyncio.Event(), asyncio.Event()]
 
     async def broken() -> None:
-        looks.release()
+        next((look for look in looks if not look.is_set()), looks[-1]).set()
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(house.world, "refresh", broken)
 
     async def act() -> None:
         following = asyncio.create_task(house.world.follow(0.001))
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(60):
+            for look in looks:
+                await look.wait()
         following.cancel()
 
     asyncio.run(act())
-    assert looks.acquire(timeout=1)
-    assert looks.acquire(timeout=1)

@@ -36,8 +36,8 @@ def files(credentials: Paths) -> CertificateFiles:
 def serial_served(context: ssl.SSLContext, trust: ssl.SSLContext, name: str | None = "localhost") -> str:
     """Shake hands through `context`; the serial number a client sees."""
     ours, theirs = socket.socketpair()
-    ours.settimeout(5)
-    theirs.settimeout(5)
+    ours.settimeout(60)
+    theirs.settimeout(60)
 
     def serve() -> None:
         try:
