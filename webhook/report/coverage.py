@@ -16,7 +16,7 @@ from webhook.admission import admit
 from webhook.admission.decision import Decision, Facts
 from webhook.kube import Object
 from webhook.kube.review import AdmissionRequest
-from webhook.policy.model import Placement, Policy, PolicySet
+from webhook.policy.model import FailurePolicy, Placement, Policy, PolicySet
 from webhook.report.effects import effects
 
 Answer = tuple[str, str, str, str]
@@ -79,7 +79,7 @@ class Coverage:
 
 
 def elements(policy: Policy) -> Iterator[Element]:
-    """All that a case can exercise of a policy. An error of a condition counts where it would refuse the pod."""
+    """All that a case can exercise of a policy. That it could not judge a pod counts where this refuses the pod."""
 
     def element(what: str, path: str) -> Element:
         line, _ = policy.origin.at(path)
@@ -87,6 +87,8 @@ def elements(policy: Policy) -> Iterator[Element]:
 
     yield element("matched", "")
     yield element("skipped", "")
+    if policy.failure_policy is FailurePolicy.FAIL and (policy.conditions or policy.variables):
+        yield element("errored", "spec.failurePolicy")
     for index, condition in enumerate(policy.conditions):
         for answer in ("true", "false"):
             yield element(_condition(condition.name, answer), f"spec.matchConditions[{index}]")
@@ -130,13 +132,12 @@ def look(request: AdmissionRequest, facts: Facts, decision: Decision, answers: I
     policies = {policy.name: policy for policy in facts.policies.policies}
     found: set[tuple[str, str]] = set()
     for verdict in decision.policies:
-        if verdict.result in ("matched", "skipped"):
-            found.add((verdict.name, verdict.result))
+        found.add((verdict.name, verdict.result))
     for policy, kind, name, told in answers:
         if kind == "condition":
             found.add((policy, _condition(name, told)))
-        elif kind == "variable" and told == "value":
-            found.add((policy, _variable(name)))
+        elif kind == "variable":
+            found.add((policy, _variable(name) if told == "value" else f"{_variable(name)}: {told}"))
     after = decision.would_pod if decision.would_patch else decision.pod
     if request.object is not None and after is not None:
         matched = [policies[verdict.name] for verdict in decision.policies if verdict.result == "matched"]

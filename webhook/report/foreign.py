@@ -17,8 +17,16 @@ from webhook.kube import pod as pods
 Injector = Callable[[Object], Object]
 
 
-def _without(entries: Any, *taken: str) -> list[Object]:
-    return [entry for entry in pods.objects(entries) if entry.get("name") not in taken]
+def _before(entries: Any, *more: Object) -> list[Object]:
+    """These in front, but for those whose name is taken: what a pod has of its own stays."""
+    there = pods.objects(entries)
+    names = {entry.get("name") for entry in there}
+    return [*(entry for entry in more if entry["name"] not in names), *there]
+
+
+def _behind(entries: Any, entry: Object) -> list[Object]:
+    there = pods.objects(entries)
+    return there if entry["name"] in {each.get("name") for each in there} else [*there, entry]
 
 
 def _with_spec(pod: Object, **fields: Any) -> Object:
@@ -63,9 +71,8 @@ def _istio(pod: Object) -> Object:
         {"name": "istio-init", "image": "istio/proxyv2:1.27.0", "args": ["istio-iptables"], "resources": small},
         {"name": "istio-proxy", "image": "istio/proxyv2:1.27.0", "restartPolicy": "Always", "resources": small},
     ]
-    behind = _without(spec.get("initContainers"), "istio-init", "istio-proxy")
-    volumes = [*_without(spec.get("volumes"), "istio-envoy"), {"name": "istio-envoy", "emptyDir": {"medium": "Memory"}}]
-    changed = _with_spec(pod, initContainers=[*front, *behind], volumes=volumes)
+    volumes = _behind(spec.get("volumes"), {"name": "istio-envoy", "emptyDir": {"medium": "Memory"}})
+    changed = _with_spec(pod, initContainers=_before(spec.get("initContainers"), *front), volumes=volumes)
     return _annotated(changed, "sidecar.istio.io/status", "{}")
 
 
@@ -73,7 +80,7 @@ def _first_container(pod: Object) -> Object:
     """A classic sidecar as the first app container: every index moves by one."""
     spec = pods.spec(pod)
     sidecar = {"name": "mesh-proxy", "image": "mesh/proxy:1", "env": [{"name": "MESH_MODE", "value": "sidecar"}]}
-    return _with_spec(pod, containers=[sidecar, *_without(spec.get("containers"), "mesh-proxy")])
+    return _with_spec(pod, containers=_before(spec.get("containers"), sidecar))
 
 
 def _vault(pod: Object) -> Object:
@@ -81,11 +88,8 @@ def _vault(pod: Object) -> Object:
     spec = pods.spec(pod)
     mount = {"name": "vault-secrets", "mountPath": "/vault/secrets"}
     agent = {"name": "vault-agent-init", "image": "hashicorp/vault:1.20", "volumeMounts": [mount]}
-    volumes = [
-        *_without(spec.get("volumes"), "vault-secrets"),
-        {"name": "vault-secrets", "emptyDir": {"medium": "Memory"}},
-    ]
-    inits = [agent, *_without(spec.get("initContainers"), "vault-agent-init")]
+    volumes = _behind(spec.get("volumes"), {"name": "vault-secrets", "emptyDir": {"medium": "Memory"}})
+    inits = _before(spec.get("initContainers"), agent)
     return _in_every_container(
         _with_spec(pod, volumes=volumes, initContainers=inits), lambda each: _set(each, mounts=[mount])
     )
@@ -103,7 +107,7 @@ def _pod_identity(pod: Object) -> Object:
         {"name": "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "value": f"{directory}/token"},
     ]
     mount = {"name": volume["name"], "mountPath": directory, "readOnly": True}
-    volumes = [volume, *_without(pods.spec(pod).get("volumes"), "eks-pod-identity-token")]
+    volumes = _before(pods.spec(pod).get("volumes"), volume)
     return _in_every_container(_with_spec(pod, volumes=volumes), lambda each: _set(each, env, [mount]))
 
 
@@ -119,7 +123,7 @@ def _service_account(pod: Object) -> Object:
     """The token's volume and mounts, and some of the fields that the API server fills in."""
     volume = {"name": "kube-api-access-x", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
     mount = {"name": volume["name"], "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True}
-    volumes = [*_without(pods.spec(pod).get("volumes"), "kube-api-access-x"), volume]
+    volumes = _behind(pods.spec(pod).get("volumes"), volume)
     defaults = {"terminationMessagePath": "/dev/termination-log", "imagePullPolicy": "IfNotPresent"}
     return _in_every_container(
         _with_spec(pod, volumes=volumes), lambda each: {**defaults, **_set(each, mounts=[mount])}

@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import jsonpatch
 
@@ -23,7 +24,7 @@ from webhook.kube.review import AdmissionRequest, for_pod
 from webhook.mutate.merge import is_sound
 from webhook.mutate.node_affinity import preferred_labels
 from webhook.report.foreign import INJECTORS, Injector
-from webhook.report.subset import same
+from webhook.report.subset import lacking, same
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ def rehearse(
     ):
         if not patch or sent is None:
             continue
-        if after is None or not _makes(patch, sent, after):
-            broken.append(f"{name} does not make the pod that was decided")
+        if why := "there is none" if after is None else _fault(patch, sent, after):
+            broken.append(f"{name} does not make the pod that was decided: {why}")
         if after is not None:
             again = admit(for_pod(after, namespace=request.namespace), facts)
             if more := again.patch or again.would_patch:
@@ -61,11 +62,17 @@ def rehearse(
     return _Shuffled(request.namespace, facts, decision, seed, injectors).run(sent)
 
 
-def _makes(patch: list[Object], sent: Object, after: Object) -> bool:
+def _fault(patch: list[Object], sent: Object, after: Object) -> str:
+    """Why the patch does not make the pod, by jsonpatch; empty when it does."""
+    # As the API server has them: parsed from bytes. An anchor of YAML makes one object of two, and edits go to both.
+    operations, received = json.loads(json.dumps(patch)), json.loads(json.dumps(sent))
     try:
-        return same(jsonpatch.apply_patch(sent, patch), after)
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
-        return False
+        made = jsonpatch.apply_patch(received, operations, in_place=True)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException) as error:
+        return f"it cannot be applied: {error}"
+    if same(made, after):
+        return ""
+    return next(chain(lacking(after, made, ""), lacking(made, after, "")), "its lists are in another order")
 
 
 class _Shuffled:
@@ -118,8 +125,8 @@ class _Shuffled:
             patch, after = decision.would_patch, decision.would_pod
         if not patch or after is None:
             return pod, decision
-        if not _makes(patch, pod, after):
-            self._broken.append("the patch does not make the pod that was decided")
+        if why := _fault(patch, pod, after):
+            self._broken.append(f"the patch does not make the pod that was decided: {why}")
         return after, decision
 
     def _notes(self, among: Decision) -> Iterator[str]:
