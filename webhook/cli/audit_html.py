@@ -141,11 +141,14 @@ def _distribution(tally: Tally) -> str:
             '<p class="hint">No pod is changed, and none would be, so there is nothing to save.</p>\n</section>'
         )
     bars = spread.bars()
-    told = (
-        f"{_count(spread.count, 'pod')} changed, or to be changed if Audit were Enforce. Half of them save at least "
-        f"<b>{span(spread.median)}</b> each, a tenth <b>{span(spread.p90)}</b> or more, the most "
-        f"<b>{span(spread.maximum)}</b>."
-    )
+    told = f"{_count(spread.count, 'pod')} changed, or to be changed if Audit were Enforce. "
+    if spread.count == 1:
+        told += f"It saves <b>{span(spread.maximum)}</b>."
+    else:
+        told += (
+            f"Half of them save at least <b>{span(spread.median)}</b> each, a tenth <b>{span(spread.p90)}</b> or more, "
+            f"the most <b>{span(spread.maximum)}</b>."
+        )
     rows = [f'<tr><td>{audit_chart.told(bar)}</td><td class="n">{bar.values:,}</td></tr>' for bar in bars if bar.values]
     data = audit_tables.grid("Pods by time saved", ("Time saved", "Pods"), rows, numeric=(1,))
     return (
