@@ -34,7 +34,13 @@ def audit_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def box(policies: Path, audit_log: Path) -> Iterator[Sandbox]:
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the webhook records, of all tests."""
+    return tmp_path_factory.mktemp("records")
+
+
+@pytest.fixture(scope="session")
+def box(policies: Path, audit_log: Path, records: Path) -> Iterator[Sandbox]:
     """The running sandbox. Tests leave it as they found it, but for their own namespaces."""
     nodes = [
         PretendNode(
@@ -47,7 +53,8 @@ def box(policies: Path, audit_log: Path) -> Iterator[Sandbox]:
         )
         for number in range(1, 5)
     ]
-    with Sandbox(policies=policies, nodes=nodes, audit_log=audit_log) as sandbox:
+    recording = ("--record", str(records))
+    with Sandbox(policies=policies, nodes=nodes, audit_log=audit_log, webhook_arguments=recording) as sandbox:
         yield sandbox
         sandbox.check()
         complaints = [

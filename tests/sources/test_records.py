@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from tests import builders
 from webhook.admission import admit
 from webhook.inventory.snapshot import encode as snapshot
+from webhook.policy.model import Mode
 from webhook.report.record import UnreadableRecord, decided, decode, encode
 from webhook.sources import records
 from webhook.sources.record_inventories import RecordInventories
@@ -181,3 +183,18 @@ def test_inventories_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None
     assert RecordInventories(tmp_path / "a.jsonl").find("far", 0.0).how == "exact"
     (tmp_path / "inventory-far.jsonl.gz").unlink()
     assert RecordInventories(tmp_path).find("far", 0.0) == (None, "none", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("signed", "cap", "again"),
+    [(True, Mode.ENFORCE, True), (False, Mode.ENFORCE, False), (True, Mode.AUDIT, False)],
+    ids=["signed by us", "not signed", "Audit, so signed by its author"],
+)
+def test_a_second_look_at_a_pod_is_told_from_the_first(signed: bool, cap: Mode, again: bool) -> None:
+    facts = replace(FACTS, mode_cap=cap)
+    sent = admit(REQUEST, FACTS).pod if signed else builders.gpu_pod(None, image="unknown")
+    assert sent is not None
+    request = builders.request(sent)
+    found = decode(encode(request.raw, facts, admit(request, facts), time=START, version="1"))
+    assert found.is_again is again
+    assert not decode(line()).is_again

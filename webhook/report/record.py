@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import msgspec
 
 from webhook.admission.decision import Decision, Facts, PolicyVerdict, Result, Settings
-from webhook.kube import Object, patch, review
+from webhook.kube import Object, names, patch, review
+from webhook.kube import pod as pods
 from webhook.kube.accelerator import Accelerators
 from webhook.kube.podsecurity import Level
 from webhook.kube.review import AdmissionRequest, MalformedReview
@@ -70,6 +71,17 @@ class Recorded:
     def place(self) -> str:
         """`FILE:LINE`."""
         return f"{self.file}:{self.line}"
+
+    @property
+    def is_again(self) -> bool:
+        """Whether it is the API server's second look at a pod that was changed before, and that counted then.
+
+        It asks again when a plugin of its own, or another webhook, changes what came of the first answer: already a
+        token mounted into our init container is such a change.
+        """
+        sent = self.request.object or {}
+        signed = pods.annotation(sent, names.ANNOTATION_DECISION) is not None
+        return signed and self.facts.mode_cap is Mode.ENFORCE and not self.decision["patch"]
 
 
 def encode(asked: Object, facts: Facts, decision: Decision, *, time: datetime, version: str) -> bytes:
