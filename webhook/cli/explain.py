@@ -138,7 +138,11 @@ def _from_files(
     known = {} if snapshot is None else snapshot.namespaces
     every = reviews(read_all(files), namespace=namespace, labels=labels, known=known)
     registration = _shipped_registration()
-    return [Found(one.sent, one.namespace, one.labels, registration=registration) for one in every]
+    # A pod that ran somewhere has a namespace with labels: that nobody told them does not mean that there are none.
+    found = [Found(one.sent, one.namespace, one.labels or labels, registration=registration) for one in every]
+    if any(one.labels is None for one in found):
+        say("note", "nobody knows the namespace's labels here; --namespace-labels says them")
+    return found
 
 
 def _shipped_registration() -> Look[Object]:

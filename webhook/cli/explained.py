@@ -150,7 +150,7 @@ def as_json(found: Explanation) -> dict[str, Any]:
         "name": metadata.get("name"),
         "state": found.state,
         "headline": found.headline,
-        "unreached": evidence.unreached or None,
+        "unreached": evidence.unreached if found.state == "unreached" else None,
         "signature": signature
         and {
             "policies": list(signature.policies),
