@@ -6,7 +6,7 @@ import difflib
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -44,12 +44,19 @@ def gathered(places: Sequence[str]) -> tuple[Source, ...]:
     for place in places:
         try:
             for source in policy_sources(place):
-                found.setdefault(os.path.realpath(source.file), source)
+                found.setdefault(os.path.realpath(source.file), _exact(source))
         except NoPolicies as error:
             missing = error
     if not found and missing is not None:
         raise missing
     return tuple(found.values())
+
+
+def _exact(source: Source) -> Source:
+    """The file with its line ends as they are, since it may be written again."""
+    if source.refused or "\r" in source.text:
+        return source
+    return replace(source, text=Path(source.file).read_bytes().decode("utf-8", "surrogateescape"))
 
 
 def pods(places: Sequence[str], files: Sequence[str]) -> Manifests:
@@ -92,7 +99,7 @@ def mended(before: Run, *, write: bool, heed_comments: bool) -> Run:
     for source in result.sources:
         if source.text != old[source.file].text:
             if write:
-                _write(source)
+                _write(source, old[source.file].text)
             else:
                 show(_difference(old[source.file], source))
     _tell(result, write=write)
@@ -107,10 +114,12 @@ def _tell(result: Mended, *, write: bool) -> None:
         say("note", f"{verb} {problem.file}:{problem.line}: {problem.code} {problem.message}")
 
 
-def _write(source: Source) -> None:
+def _write(source: Source, before: str) -> None:
     """Write the file aside and put it in its place, with the mode that it has; a link stays one."""
     path = Path(os.path.realpath(source.file))
     try:
+        if path.read_bytes() != before.encode("utf-8", "surrogateescape"):
+            raise CouldNotRun(f"{source.file}: somebody has changed it meanwhile", hint="run it again")
         mode = path.stat().st_mode
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
