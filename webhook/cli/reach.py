@@ -99,10 +99,18 @@ def _passed_over(hook: hooks.Hook, request: AdmissionRequest, labels: Mapping[st
         return ""  # the API server would have refused it: this one reads it wrongly
     if not selector.matches(pods.labels(request.object)):
         return "its objectSelector leaves out the pod's labels"
+    failed = ""
     for one in pods.objects(hook.get("matchConditions")):
-        if _is_false(str(one.get("expression")), request):
-            return f"its matchCondition {one.get('name')} is false{_meaning(str(one.get('name')))}"
-    return ""
+        name = str(one.get("name"))
+        try:
+            if not _answer(str(one.get("expression")), request):
+                return f"its matchCondition {name} is false{_meaning(name)}"
+        except FailedEvaluation as error:
+            failed = (
+                failed or f"its matchCondition {name} has no answer for it: {' '.join(str(error).split())[:_SHOWN]}"
+            )
+    # One that is false counts before one that fails; then a webhook that may fail is passed over.
+    return failed if hook.get("failurePolicy") == "Ignore" else ""
 
 
 def _mode(labels: Mapping[str, str]) -> str:
@@ -121,13 +129,13 @@ def _meaning(condition: str) -> str:
     return f": {found}" if found else ""
 
 
-def _is_false(expression: str, request: AdmissionRequest) -> bool:
-    """Whether the API server finds it false. What cannot be judged here (an `authorizer`) is not."""
+def _answer(expression: str, request: AdmissionRequest) -> bool:
+    """What the API server finds; True where it cannot be judged here (an `authorizer`). Raises FailedEvaluation."""
     bindings = Bindings(object=request.object, request=request.raw)
     try:
-        return not environment().compile(expression).test(Activation(bindings))
-    except (InvalidExpression, FailedEvaluation):
-        return False
+        return environment().compile(expression).test(Activation(bindings))
+    except InvalidExpression:
+        return True
 
 
 def _time(value: Any) -> float | None:
