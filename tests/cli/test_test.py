@@ -348,3 +348,11 @@ def test_schema_of_one_kind() -> None:
     found = json.loads(CliRunner().invoke(main, ["schema", "--kind", "WarmTest"]).stdout)
     assert found["title"] == "Warmpod WarmTest"
     assert CliRunner().invoke(main, ["schema", "--kind", "WarmTst"]).exit_code == 2
+
+
+def test_the_shipped_policies_are_exercised_and_nothing_of_them_could_go() -> None:
+    output = json.loads(invoke(POLICIES, "--thorough", "--output", "json").stdout)
+    assert output["failed"] == 0
+    assert output["coverage"]["percent"] == 100
+    assert output["coverage"]["unmissed"] == []
+    assert [case["name"] for case in output["cases"] if case["notes"]] == []

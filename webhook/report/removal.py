@@ -58,7 +58,7 @@ def _less(model: Model) -> Iterator[tuple[str, Model]]:
         yield "redirect", replace(model, redirect=False)
     if model.cache.fallback_volume is not None:
         yield "fallback volume", replace(model, cache=replace(model.cache, fallback_volume=None))
-    if model.allow and model.source.kind != "value":
+    if model.source.kind in {"annotation", "label", "env", "arg"}:  # what an expression gives is the policy's own word
         # Not what is allowed but that not all is: a test that never names another source does not know.
         yield "allow", replace(model, allow=("s3://*", "file:///*"))
 
