@@ -161,12 +161,13 @@ def test_policies_of_a_git_revision(kept: Kept) -> None:
     ],
 )
 def test_what_fails_is_chosen(kept: Kept, policy: str, fail_on: str, code: int) -> None:
-    kept.record(2)
+    kept.record(4)
     failing = kept.policies("failing", DEPLOYED, FAILING % policy)
     result = run(str(kept.records), "--policies", failing, "--against", kept.deployed, "--fail-on", fail_on)
     assert result.exit_code == code, result.output
     assert "policy failing fails" in result.stdout
     assert f"{kept.records}/a.jsonl:1" in result.stdout
+    assert f"{kept.records}/a.jsonl:3" not in result.stdout, "two pods of one namespace are told together"
 
 
 def test_what_failed_before_is_no_finding(kept: Kept) -> None:
@@ -185,7 +186,7 @@ def test_a_record_that_is_not_reproduced_is_named(kept: Kept) -> None:
     result = run(str(kept.records), "--policies", kept.deployed, "--fail-on=unfaithful")
     assert result.exit_code == 1
     assert "reproduced       2 of the 3" in result.stdout
-    [told] = [line for line in result.stdout.splitlines() if line.startswith("unfaithful")]
+    [told] = [line for line in result.stdout.splitlines() if line.startswith("1     unfaithful")]
     assert told.endswith("a.jsonl:2")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -126,28 +127,38 @@ def _maker(
     context = multiprocessing.get_context("spawn")
     sealed = plan.sealed(after, before)
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(sealed,)) as pool:
+
+        def make(lines: list[Line]) -> Callable[[], Chunk]:
+            with _told_of_death():
+                future = pool.submit(_run, lines)
+
+            def result() -> Chunk:
+                with _told_of_death():
+                    return future.result()
+
+            return result
+
         try:
-            yield lambda lines: _result_of(pool.submit(_run, lines))
+            yield make
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _result_of(future: Future[Chunk]) -> Callable[[], Chunk]:
-    def result() -> Chunk:
-        try:
-            return future.result()
-        except BrokenProcessPool as error:
-            raise CouldNotRun(
-                "a process of the replay died", hint="was memory short? --jobs 1 replays in one process"
-            ) from error
-
-    return result
+@contextmanager
+def _told_of_death() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise CouldNotRun(
+            "a process of the replay died", hint="was memory short? --jobs 1 replays in one process"
+        ) from error
 
 
 _mine: list[Plan | Replayer] = []  # of a process of the pool: first its plan, then what it made of it
 
 
 def _begin(plan: Plan) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends them, and says so once
     _mine[:] = [plan]
 
 

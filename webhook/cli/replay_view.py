@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from webhook.cli import differences, render
 from webhook.cli.errors import printable
-from webhook.report.replay_tally import FINDINGS, ReplayTally
+from webhook.report.replay_tally import FINDINGS, ReplayTally, Told
 
 _MOST_CHARACTERS: Final = 65_536  # of a comment on a pull request
 _DIGEST: Final = 12  # characters of a digest that people compare
@@ -44,7 +44,12 @@ def show(tally: ReplayTally, output: str, *, titles: tuple[str, str], digests: t
     differences.show(groups, "table", looked_at=tally.admissions, titles=titles)
     if tally.told:
         render.show("\n")
-        render.table(("FINDING", "POD", "WHAT", "RECORD"), ((t.kind, t.pod, t.what, t.place) for t in tally.told))
+        render.table(("PODS", "FINDING", "WHICH", "WHAT", "FIRST RECORD"), map(_row, tally.told))
+
+
+def _row(told: Told) -> tuple[str, str, str, str, str]:
+    which = f"{told.namespace}/{told.name}{' and others' if told.count > 1 else ''}"
+    return f"{told.count:,}", told.kind, which, told.what, told.place
 
 
 def _facts(tally: ReplayTally, digests: tuple[str, str | None]) -> list[tuple[str, str]]:
@@ -88,7 +93,14 @@ def _document(tally: ReplayTally, digests: tuple[str, str | None]) -> dict[str, 
         "auditEqualsEnforce": {"proven": tally.proven, "of": tally.admissions},
         "found": {kind: tally.found[kind] for kind in FINDINGS},
         "findings": [
-            {"kind": told.kind, "record": told.place, "pod": told.pod, "what": told.what} for told in tally.told
+            {
+                "kind": told.kind,
+                "namespace": told.namespace,
+                "what": told.what,
+                "count": told.count,
+                "first": {"record": told.place, "name": told.name},
+            }
+            for told in tally.told
         ],
     }
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
 
 from webhook.report.difference import KINDS, Group
 from webhook.report.record import Recorded
@@ -19,16 +18,22 @@ than before; a law is broken, or Audit does not say what Enforce does; the recor
 recorded facts.
 """
 
-_MOST_TOLD = 20  # of each kind
+_MOST_TOLD = 500  # different ones; what comes later is counted in `found` alone
 
 
-class Told(NamedTuple):
-    """One finding to look at: `what` is a sentence without values of the pod."""
+@dataclass(slots=True)
+class Told:
+    """A finding that `count` pods of a namespace share, and the first of them.
+
+    `what` is a sentence without values of the pod, `place` where the record stands.
+    """
 
     kind: str
-    place: str
-    pod: str
+    namespace: str
     what: str
+    name: str
+    place: str
+    count: int = 1
 
 
 @dataclass(slots=True)
@@ -51,7 +56,7 @@ class ReplayTally:
     comparable: int = 0
     proven: int = 0
     unreadable: int = 0
-    told: list[Told] = field(default_factory=list)
+    _told: dict[tuple[str, str, str], Told] = field(default_factory=dict)
     _groups: dict[tuple[str, str, tuple[str, ...]], Group] = field(default_factory=dict)
 
     def add(self, recorded: Recorded, replayed: Replayed, how: str, apart: float) -> None:
@@ -66,7 +71,7 @@ class ReplayTally:
         self.versions[recorded.version] += 1
         self.comparable += replayed.unfaithful is not None
         self.proven += not replayed.unequal
-        pod = f"{replayed.pod.namespace}/{replayed.pod.name}"
+        pod = replayed.pod
         laws = [*([replayed.unequal] if replayed.unequal else []), *replayed.violations]
         difference = replayed.difference
         sentences = {
@@ -79,7 +84,7 @@ class ReplayTally:
         for kind, what in sentences.items():
             if what:
                 self.found[kind] += 1
-                self._tell(Told(kind, recorded.place, pod, what))
+                self._tell(Told(kind, pod.namespace, what, pod.name, recorded.place))
         if difference is not None:
             self.found["changed"] += difference.kind != "verdict"
             self._join(Group(difference, 1, difference.seconds))
@@ -101,8 +106,8 @@ class ReplayTally:
             (self.versions, later.versions),
         ):
             mine.update(theirs)
-        for told in later.told:
-            self._tell(told)
+        for told in later._told.values():
+            self._tell(replace(told))
         for group in later._groups.values():
             self._join(group)
 
@@ -111,6 +116,14 @@ class ReplayTally:
         """The differences that read the same, together, in the order of `webhook.report.difference.grouped`."""
         return sorted(self._groups.values(), key=_order)
 
+    @property
+    def told(self) -> list[Told]:
+        """The findings that read the same, together: in the order of FINDINGS, then the largest."""
+        return sorted(
+            self._told.values(),
+            key=lambda each: (FINDINGS.index(each.kind), -each.count, each.namespace, each.name, each.what),
+        )
+
     def _join(self, group: Group) -> None:
         first = group.first
         known = self._groups.setdefault((first.kind, first.pod.namespace, first.lines), Group(first))
@@ -118,8 +131,12 @@ class ReplayTally:
         known.seconds += group.seconds
 
     def _tell(self, told: Told) -> None:
-        if sum(each.kind == told.kind for each in self.told) < _MOST_TOLD:
-            self.told.append(told)
+        key = (told.kind, told.namespace, told.what)
+        known = self._told.get(key)
+        if known is not None:
+            known.count += told.count
+        elif len(self._told) < _MOST_TOLD:
+            self._told[key] = told
 
 
 def _order(group: Group) -> tuple[int, int, str, str]:
