@@ -51,7 +51,7 @@ def test_a_bundle_that_trusts_somebody_else(fleet: Fleet, crowded: str) -> None:
 
 def test_a_certificate_that_expired(fleet: Fleet, crowded: str) -> None:
     box = fleet.box
-    with fleet.drill(crowded) as drill:
+    with fleet.drill(crowded, pause=0.25) as drill:
         with asleep(*box.controllers):
             held = secret.read(box)
             authority = load_pair(held["ca.crt"], held["ca.key"])

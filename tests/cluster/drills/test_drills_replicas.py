@@ -122,7 +122,7 @@ def answer(replica: Replica) -> str:
 
 def test_an_eviction_loses_no_review(fleet: Fleet, crowded: str) -> None:
     # Each thread has a connection of its own; on leaving it connects anew, to either replica.
-    with fleet.drill(crowded, threads=6) as drill:
+    with fleet.drill(crowded, threads=6, pause=0.25) as drill:
         for late in (DRAIN_SECONDS * 0.1, DRAIN_SECONDS * 0.4):
             gone = fleet.busiest()
             fleet.evict(gone, late=late)
@@ -133,7 +133,7 @@ def test_an_eviction_loses_no_review(fleet: Fleet, crowded: str) -> None:
 
 def test_a_rolling_upgrade_loses_no_review(fleet: Fleet, crowded: str) -> None:
     old = fleet.replicas
-    with fleet.drill(crowded, threads=4) as drill:
+    with fleet.drill(crowded, threads=4, pause=0.25) as drill:
         for number, replica in enumerate(old, 1):
             fleet.join(fleet.box.add_replica(f"upgrade-{time.monotonic_ns():x}-{number}"))
             drill.all_warm()
