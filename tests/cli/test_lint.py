@@ -195,6 +195,5 @@ def test_pods_are_taken_from_manifests(here: Path) -> None:
 
 
 def test_every_code_has_its_heading() -> None:
-    headings = re.findall(r"^### (\w+)$", (ROOT / "docs" / "lint.md").read_text(), re.MULTILINE)
-    assert headings == sorted(headings)
-    assert {*headings} == {*CODES, *READING_CODES}
+    headings = re.findall(r"^## ([WP]\d+)$", (ROOT / "docs" / "lint.md").read_text(), re.MULTILINE)
+    assert headings == [*sorted(CODES), *sorted(READING_CODES)]
