@@ -25,7 +25,7 @@ from webhook.cli.options import examples, option
 )
 @option("--strict", is_flag=True, help="Exit with 1 on what is only good to know, too.")
 @option("--fix", is_flag=True, help="Mend what can be mended for certain; comments and layout stay.")
-@option("--diff", is_flag=True, help="Show what --fix would change, and change nothing.")
+@option("--diff", is_flag=True, twin="WARMPOD_LINT_DIFF", help="Show what --fix would change, and change nothing.")
 @option("--with", "manifests", multiple=True, metavar="FILE", help="Hold the policies against these manifests, too.")
 @option("--no-ignore", is_flag=True, help="Report what comments in the files silence, too.")
 @click.pass_context
