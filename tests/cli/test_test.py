@@ -148,6 +148,8 @@ def test_policies_from_elsewhere_are_taken_together(policies: Path, tmp_path: Pa
         (("matched: [tuning]", "matchd: [tuning]"), 9, 'P010|unknown field "matchd"; did you mean "matched"?'),
         (("expect:\n", "expect: {}\n    extra:\n"), 8, "expects nothing, so it could not fail"),
         (("[tuning]", "tuning"), 9, "must be a list"),
+        (("matched: [tuning]", "pod: {a..b: 1}"), 9, "not a path"),
+        (("matched: [tuning]", "pod: {'[': 1}"), 9, "not a path"),
         (("kind: WarmTest", "kind: WarmTests"), 1, "a file of this name holds WarmTests alone"),
         (("v1alpha1", "v2"), 1, "a file of this name holds WarmTests alone"),
         (("cases:", "cases: []\n  policies:"), 6, "must not be empty"),
@@ -158,7 +160,7 @@ def test_policies_from_elsewhere_are_taken_together(policies: Path, tmp_path: Pa
             "must be an object, or the path of a file that holds one",
         ),
     ],
-    ids=["field", "nothing", "type", "kind", "version", "empty", "syntax", "pod"],
+    ids=["field", "nothing", "type", "path", "bracket", "kind", "version", "empty", "syntax", "pod"],
 )
 def test_a_fault_of_the_file_is_a_failure_with_its_place(
     change: tuple[str, str], line: int, message: str, policies: Path
@@ -183,6 +185,39 @@ spec:
     assert message.rpartition("|")[2] in failure
     if line:
         assert failure.startswith(f"{file}:{line}:")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\x00\xff", "may not stand in a policy file"),
+        (b"", "no WarmTest in it"),
+        (b"a: &a [*a]", "refers to what contains it"),
+        (None, "No such file or directory"),
+    ],
+    ids=["bytes", "empty", "circle", "dead-link"],
+)
+def test_a_file_that_cannot_be_read_is_a_failure(data: bytes | None, message: str, policies: Path) -> None:
+    file = policies / "t.test.yaml"
+    if data is None:
+        file.symlink_to(policies / "absent")
+    else:
+        file.write_bytes(data)
+    (policies / "loop").symlink_to(policies)
+    ((name, (result, (failure,))),) = results(policies).items()
+    assert (name, result) == ("t.test.yaml/(the file)", "failed")
+    assert message in failure
+
+
+def test_pods_that_are_none_fail_or_pass_by_what_is_decided(policies: Path) -> None:
+    odd = [
+        {"spec": {"containers": [1, {"name": "x"}]}},
+        {"spec": {"containers": []}},
+        {"spec": {"containers": [{"name": "v", "env": 5, "args": {"a": "b"}}]}},
+    ]
+    expect = {"matched": [], "skipped": {"tuning": "*"}, "pod": {"a.b[c]": None, "spec.volumes": []}}
+    write(policies / "t.test.yaml", warm_test(*({"pod": pod, "expect": expect} for pod in odd)))
+    assert {found for found, _ in results(policies).values()} == {"passed"}
 
 
 @pytest.mark.parametrize(
@@ -293,8 +328,10 @@ def test_filters(globs: list[str], found: set[str], policies: Path) -> None:
 
 def test_a_filter_that_nothing_fits_is_nothing_to_do(policies: Path) -> None:
     write(policies / "t.test.yaml", warm_test({"expect": {"matched": ["tuning"]}}))
-    result = invoke(policies, "--filter", "other")
-    assert (result.exit_code, "is like other" in result.stderr) == (3, True)
+    for more in ([], ["--coverage"], ["--output", "json"]):
+        result = invoke(policies, "--filter", "other", *more)
+        assert (result.exit_code, "is like other" in result.stderr) == (3, True)
+    assert invoke(policies, "--filter", "other", "--fail-under", "1").exit_code == 1
 
 
 def test_coverage_names_what_no_case_exercises_and_fails_under(policies: Path) -> None:

@@ -21,7 +21,7 @@ def trials(places: Sequence[str], *, update: bool = False, filters: Sequence[str
     directories = [place for place in places if not Path(place).is_file()]
     found = [cases.trial(case, update=update) for case in cases.find(directories)]
     known = {Path(trial.directory).resolve() for trial in found}
-    for file in dict.fromkeys(file.resolve() for place in places for file in _files(Path(place), known)):
+    for file in dict.fromkeys(_real(file) for place in places for file in _files(Path(place), known)):
         found += warm_tests.trials(_called(file, places))
     return [trial for trial in found if trial.is_file_at_fault or _fits(trial, filters)]
 
@@ -45,8 +45,14 @@ def _files(place: Path, cases_: set[Path]) -> Iterator[Path]:
         for name in sorted(names):
             if name.endswith(SUFFIXES) and not name.startswith(".") and here.resolve() not in cases_:
                 file = here / name
-                if file.is_file() and warm_tests.holds_tests(file):
+                is_dead = file.is_symlink() and not file.exists()  # a test that is not there must not pass
+                if (file.is_file() or is_dead) and warm_tests.holds_tests(file):
                     yield file
+
+
+def _real(file: Path) -> Path:
+    """The file itself, whichever way leads to it; a link that leads nowhere stays what it is."""
+    return file.resolve() if file.exists() else file.absolute()
 
 
 def _called(file: Path, places: Sequence[str]) -> Path:

@@ -92,10 +92,11 @@ def command(
 
     trials = discovery.trials(places, update=update, filters=filters)
     measured = with_coverage or thorough or fail_under is not None
-    if not trials and not measured:
+    if not trials:
         where = ", ".join(places)
         text = f"no case below {where}: a policy's cases stand in <policy>/cases/<case>/ or NAME.test.yaml"
         say("note", f"no case below {where} is like {' or '.join(filters)}" if filters else text)
+    if not trials and not measured:
         if output == "json":
             _show([], None, output)
         ctx.exit(ExitCode.NOTHING_TO_DO)
@@ -118,7 +119,9 @@ def command(
     short = coverage is not None and fail_under is not None and coverage.percent < fail_under
     if short and coverage is not None:
         say("error", f"the cases exercise {coverage.percent:g} % of the policies, --fail-under wants {fail_under:g} %")
-    ctx.exit(ExitCode.FINDINGS if counts["failed"] or short else ExitCode.OK)
+    if counts["failed"] or short:
+        ctx.exit(ExitCode.FINDINGS)
+    ctx.exit(ExitCode.OK if trials else ExitCode.NOTHING_TO_DO)
 
 
 def _show(outcomes: Sequence[Outcome], coverage: Coverage | None, output: str) -> None:

@@ -7,6 +7,7 @@ the tests that speak of it, and no others.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -29,6 +30,8 @@ from webhook.policy.finding import Finding, distinct, refusal, run_beside, uniqu
 Part = Literal["placement", "hydration", "volumes", "env", "redirect", "awsConfig"]
 Level = Literal["privileged", "baseline", "restricted"]
 _LONGEST_NAME = 200
+_STEP = r"[^.\[\]]+|\[[^\[\]]+\]"
+_PATH = re.compile(rf"(?:{_STEP})(?:\.[^.\[\]]+|\[[^\[\]]+\])*")
 
 
 def _case_name(text: str) -> str:
@@ -76,6 +79,17 @@ def _truth_or_glob(value: Any) -> Any:
 def _count(value: int) -> int:
     if value < 0:
         raise refusal(Finding("P014", "must not be negative"))
+    return value
+
+
+def _paths(value: dict[str, Any]) -> dict[str, Any]:
+    faults = [
+        Finding("P014", "not a path", "write spec.containers[vllm].args[0]", (key,), on_key=True)
+        for key in value
+        if _PATH.fullmatch(key) is None
+    ]
+    if faults:
+        raise refusal(*faults)
     return value
 
 
@@ -224,7 +238,7 @@ class ResultDocument(Strict):
     """Nothing of it changes."""
     changes: Annotated[list[Part], distinct("part")] | None = None
     """Which parts of it change: exactly these."""
-    pod: dict[str, Any] | None = None
+    pod: Annotated[dict[str, Any], AfterValidator(_paths)] | None = None
     """What it has after, by path: `spec.containers[vllm].args[0]: --model=/models`. Maps may have more fields than are
     given, lists of named objects more entries; null says that a field is absent."""
     env: dict[str, dict[str, str | None]] | None = None
