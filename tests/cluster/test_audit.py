@@ -223,4 +223,4 @@ def test_every_record_of_this_cluster_replays(passes: Passes, records: Path, pol
     found = json.loads(result.stdout)
     assert found["admissions"] >= 2 * COUNT
     assert found["auditEqualsEnforce"] == {"proven": found["admissions"], "of": found["admissions"]}
-    assert found["reproduced"]["same"] == found["reproduced"]["comparable"] >= COUNT // 2
+    assert found["reproduced"]["same"] == found["reproduced"]["comparable"] > 0

@@ -110,9 +110,10 @@ def test_without_a_usable_snapshot_none_is_kept_and_none_is_named(directory: Pat
     assert not list(directory.glob("inventory-*"))
 
 
-def test_of_inventories_that_follow_each_other_one_a_minute_is_kept(
+def test_of_large_inventories_that_follow_each_other_one_a_minute_is_kept(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(record_files, "INVENTORY_BYTES_PER_SECOND", 1)  # so that it is a large one
     inventories = [FACTS.inventory.again(f"id-{number}", 1000.0 + number) for number in range(3)]
     with recording(directory) as (made, metrics):
         for number, inventory in enumerate(inventories, 1):
@@ -169,6 +170,17 @@ def test_inventories_go_with_the_records_that_need_them(directory: Path, monkeyp
     kept = sorted(path.name for path in directory.glob("inventory-*"))
     assert 1 <= len(kept) <= 3
     assert "inventory-id-29.jsonl.gz" in kept
+
+
+def test_an_inventory_that_comes_back_is_not_the_oldest_any_more(directory: Path) -> None:
+    files = RecordFiles(Recording(directory))
+    files.keep(FACTS.inventory)
+    [path] = directory.glob("inventory-*")
+    os.utime(path, (0, 0))
+    files.keep(FACTS.inventory)
+    assert path.stat().st_mtime == 0
+    RecordFiles(Recording(directory)).keep(FACTS.inventory)
+    assert path.stat().st_mtime > 0
 
 
 def test_what_a_process_left_half_written_goes(directory: Path) -> None:

@@ -21,7 +21,11 @@ from webhook.kube import names
 from webhook.sources.records import INVENTORY_PREFIX
 
 INVENTORY_SECONDS = 60.0
-"""At most one inventory in this time is kept: in a large cluster every second brings another."""
+INVENTORY_BYTES_PER_SECOND = 1024
+"""After an inventory the next one is kept when so many seconds are over, or sooner if it was small.
+
+In a large cluster every second brings another: 15,000 nodes are a megabyte, four nodes are half a kilobyte.
+"""
 
 _OURS = re.compile(r"[A-Za-z0-9.-]+-\d+-(\d{8}T\d{6}Z)(?:-\d+)?\.jsonl")
 _INVENTORY = re.compile(rf"{INVENTORY_PREFIX}[A-Za-z0-9._-]+\.jsonl\.gz")
@@ -62,7 +66,8 @@ class RecordFiles:
         self._descriptor = -1
         self._path: Path | None = None
         self._size = 0
-        self._inventories: tuple[str, float] = ("", -INVENTORY_SECONDS)  # the id kept last, and when
+        self._last_inventory = ""
+        self._next_inventory = 0.0  # seconds of the monotonic clock
 
     def write(self, lines: bytes) -> None:
         """Append whole lines. After an error they are not in the file, or the file is given up and the next is new."""
@@ -81,25 +86,33 @@ class RecordFiles:
         self._size += len(lines)
 
     def keep(self, inventory: Inventory) -> None:
-        """Keep an inventory, unless it is there or another was kept less than INVENTORY_SECONDS ago."""
-        last, at = self._inventories
+        """Keep an inventory, unless it is there already or it is too soon after the one before."""
         now = time.monotonic()
-        if inventory.id == last or now - at < INVENTORY_SECONDS:
+        if inventory.id == self._last_inventory:
             return
         name = inventory.id if _PLAIN_ID.fullmatch(inventory.id) else names.digest16(inventory.id)
         path = self._directory / f"{INVENTORY_PREFIX}{name}.jsonl.gz"
         if not path.exists():
-            self._make_directory()
-            partial = self._directory / f".{self._stem}.part"
-            try:
-                with os.fdopen(os.open(partial, _FLAGS | os.O_TRUNC, 0o600), "wb") as stream:
-                    stream.write(gzip.compress(encode(inventory), mtime=0))
-                partial.replace(path)
-            except OSError:
-                partial.unlink(missing_ok=True)
-                raise
+            if now < self._next_inventory:
+                return
+            data = gzip.compress(encode(inventory), mtime=0)
+            self._write_aside(path, data)
+            self._next_inventory = now + min(INVENTORY_SECONDS, len(data) / INVENTORY_BYTES_PER_SECOND)
             self._prune()
-        self._inventories = (inventory.id, now)
+        else:
+            os.utime(path)  # it is in use again: let it not go with the records of its first time
+        self._last_inventory = inventory.id
+
+    def _write_aside(self, path: Path, data: bytes) -> None:
+        self._make_directory()
+        partial = self._directory / f".{self._stem}.part"
+        try:
+            with os.fdopen(os.open(partial, _FLAGS | os.O_TRUNC, 0o600), "wb") as stream:
+                stream.write(data)
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
 
     def close(self) -> None:
         """End the file; the next line begins another."""
