@@ -27,6 +27,8 @@ def headline(evidence: Evidence, signature: Signature | None, would: Changes, *,
             return "nothing", f"Warmpod would change it: {would.text}"
         why = _unanswered(evidence)
         return "unanswered", f"not changed, though created {now} it would be ({would.text}): {why}{lived}"
+    if decision.violations:
+        return "skipped", f"not changed: the patch broke a law of ours and was dropped: {decision.violations[0]}{lived}"
     if decision.would_patch:
         who = [one.name for one in evidence.considered if one.result == "matched" and one.mode is Mode.AUDIT]
         audit = f"{_policies(who)} in Audit, which would change it ({would.text})"
