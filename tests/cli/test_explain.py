@@ -13,9 +13,14 @@ from click.testing import CliRunner, Result
 
 from tests import builders
 from webhook.admission import admit
+from webhook.cli import explained, live, shipped
+from webhook.cli.explain_evidence import Found, evidence
 from webhook.cli.main import main
+from webhook.doctor.evidence import Seen
+from webhook.inventory.report import seconds
 from webhook.inventory.snapshot_writing import encode
 from webhook.kube import Object, names
+from webhook.report import explanation
 
 SECRET = "AKIAIOSFODNN7EXAMPLE"
 POLICIES = f"""{builders.policy(name="serving")}
@@ -182,6 +187,56 @@ def test_audit_says_what_would_be(world: Path) -> None:
     found = item(world, builders.gpu_pod(), "--namespace-labels", "warmpod.dev/mode=Audit")
     assert found["state"] == "audited"
     assert "policy serving is in Audit, which would change it (prefers warm nodes" in found["headline"]
+
+
+SHIPPED: Object = yaml.safe_load((shipped.manifests() / "base" / "mutatingwebhookconfiguration.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("available", "written", "words"),
+    [
+        ("09:00", "09:00", "the API server had no answer in time and let it pass"),
+        ("10:05", "09:00", "the webhook has been available since 2026-11-22T10:05:00Z only"),
+        ("09:00", "10:05", "the policies were changed after it was created"),
+    ],
+    ids=["no-answer", "webhook-later", "policies-later"],
+)
+def test_a_pod_that_should_have_been_changed(available: str, written: str, words: str) -> None:
+    pod = builders.gpu_pod(None)
+    pod["metadata"] |= {"uid": "u", "creationTimestamp": "2026-11-22T10:00:00Z", "namespace": "default"}
+    pod["spec"]["nodeName"] = "gpu-3"
+    pod["status"] = {"phase": "Running"}
+    since = {"type": "Available", "status": "True", "lastTransitionTime": f"2026-11-22T{available}:00Z"}
+    found = Found(
+        pod,
+        "default",
+        {},
+        is_live=True,
+        installed=live.Installed(changed=seconds(f"2026-11-22T{written}:00Z")),
+        registration=Seen(SHIPPED),
+        deployment=Seen({"status": {"conditions": [since]}}),
+    )
+    told = explanation.explain(evidence(found, builders.facts()))
+    assert told.state == "unanswered"
+    assert words in told.headline
+    assert told.headline.startswith("not changed, though created now it would be (prefers warm nodes")
+    assert "`warmpod doctor` says whether pods created now are reviewed" in told.advice
+    assert "pod default/llm-0: not changed, though" in explained.text(told)
+
+
+def test_a_failed_condition_does_not_quote_secrets(world: Path) -> None:
+    failing = """---
+kind: WarmPolicy
+apiVersion: warmpod.dev/v1alpha1
+metadata: {name: failing}
+spec:
+  mode: Enforce
+  matchConditions: [{name: number, expression: "int(object.spec.containers[0].env[2].value) > 1"}]
+"""
+    (world / "policies.yaml").write_text(failing)
+    result = explain(world, builders.gpu_pod(None, env=ENV))
+    assert "errored  failing (Enforce): condition number: " in result.stdout
+    assert SECRET not in result.output
 
 
 def test_where_it_could_run_and_why_not_elsewhere(world: Path) -> None:

@@ -143,6 +143,22 @@ def test_what_was_sent_is_what_a_second_review_sees(box: Sandbox, namespace: str
     assert item["pod"]["spec"]["initContainers"][0]["name"] == names.INIT_CONTAINER
 
 
+def test_without_policies_those_that_are_installed_count(
+    box: Sandbox, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("WARMPOD_KUBECONFIG", str(box.kubeconfig))
+    config_map = box.api.call(
+        "GET", f"/api/v1/namespaces/{names.SYSTEM_NAMESPACE}/configmaps/{names.POLICIES_CONFIG_MAP}"
+    )
+    pods.create(box, namespace, pods.pod("installed", **pods.NOBODY))
+    result = CliRunner().invoke(main, ["explain", "-n", namespace, "installed", "--output", "json"])
+    assert result.exit_code == 0, result.output
+    considered = {one["name"] for one in json.loads(result.stdout)["items"][0]["policies"]}
+    assert considered
+    assert all(f"name: {name}" in "".join(config_map["data"].values()) for name in considered)
+
+
 def test_what_is_not_there_is_told_where_it_is(box: Sandbox, namespace: str, warmpod: Run) -> None:
     pods.create(box, namespace, pods.pod("findable", **pods.NOBODY))
     for arguments, hint in (

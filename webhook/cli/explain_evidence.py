@@ -105,7 +105,7 @@ def evidence(found: Found, facts: Facts) -> Evidence:
                 one.name,
                 one.mode,
                 one.result,
-                one.reason,
+                clean("", one.reason),  # errors of CEL quote the pod
                 cause(policies[one.name], one, request, mine, clean),
                 one.name in signed,
             )
