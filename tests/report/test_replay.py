@@ -157,6 +157,18 @@ def test_one_set_against_the_records_and_two_against_each_other_tell_the_same(
     assert alone.errors == (("failing",) if after == "failing" else ())
 
 
+def test_a_second_look_is_compared_with_its_record_alone() -> None:
+    changed = admit(builders.request(GPU_POD), FACTS["enforced"]).pod
+    assert changed is not None
+    found = replayed(record(changed, FACTS["enforced"]), FACTS["failing"], before=FACTS["enforced"])
+    assert found.again
+    assert (found.difference, found.denied, found.errors) == (None, False, ())
+    assert (found.unfaithful, found.unequal) == ("", "")
+    tally = ReplayTally()
+    tally.add(record(changed, FACTS["enforced"]), found, "exact", 0.0)
+    assert (tally.admissions, tally.pods) == (1, 0)
+
+
 SECRET = 'env: [{name: API_KEY, value: "of the policy"}]'
 
 

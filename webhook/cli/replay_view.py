@@ -26,12 +26,12 @@ def show(tally: ReplayTally, output: str, *, titles: tuple[str, str], digests: t
     """Write it to stdout as `table`, `json` or `markdown`. `digests` are those of the policies, and of those before."""
     groups = tally.groups
     if output == "json":
-        document = differences.as_json(groups, looked_at=tally.admissions, titles=titles)
+        document = differences.as_json(groups, looked_at=tally.pods, titles=titles)
         render.show(render.json_text({**_document(tally, digests), **document}))
         return
     facts = _facts(tally, digests)
     if output == "markdown":
-        text = differences.markdown(groups, looked_at=tally.admissions, titles=titles) + "\n"
+        text = differences.markdown(groups, looked_at=tally.pods, titles=titles) + "\n"
         for name, said in facts:
             line = f"- {name}: {said}\n"
             if len(text) + len(line) <= _MOST_CHARACTERS:
@@ -40,8 +40,8 @@ def show(tally: ReplayTally, output: str, *, titles: tuple[str, str], digests: t
         return
     width = max(len(name) for name, _ in facts)
     render.show("".join(f"{name:<{width}}  {printable(said)}\n" for name, said in facts))
-    render.show(f"\n{differences.summary(groups, tally.admissions)}\n")
-    differences.show(groups, "table", looked_at=tally.admissions, titles=titles)
+    render.show(f"\n{differences.summary(groups, tally.pods)}\n")
+    differences.show(groups, "table", looked_at=tally.pods, titles=titles)
     if tally.told:
         render.show("\n")
         render.table(("PODS", "FINDING", "WHICH", "WHAT", "FIRST RECORD"), map(_row, tally.told))
@@ -64,9 +64,10 @@ def _facts(tally: ReplayTally, digests: tuple[str, str | None]) -> list[tuple[st
         else "none was decided from the same policies and inventory, so nothing says that records tell all"
     )
     when = f"{_moment(tally.first)} to {_moment(tally.last)}"
+    again = f" ({tally.again:,} of them second looks at a pod)" if tally.again else ""
     own = f"{sets[baseline]:,} under {baseline[:_DIGEST]} itself"
     facts = [
-        ("admissions", f"{tally.admissions:,}, {when}, in {render.count(len(tally.files), 'file')}"),
+        ("admissions", f"{tally.admissions:,}{again}, {when}, in {render.count(len(tally.files), 'file')}"),
         ("policies", f"recorded under {render.count(len(sets), 'set')}, {own}"),
         ("inventory", f"{how['exact']:,} the recorded one{nearest}{none}"),
         ("reproduced", reproduced),
@@ -79,6 +80,7 @@ def _facts(tally: ReplayTally, digests: tuple[str, str | None]) -> list[tuple[st
 def _document(tally: ReplayTally, digests: tuple[str, str | None]) -> dict[str, Any]:
     return {
         "admissions": tally.admissions,
+        "again": tally.again,
         "from": _rfc3339(tally.first),
         "to": _rfc3339(tally.last),
         "files": len(tally.files),

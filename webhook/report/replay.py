@@ -28,7 +28,8 @@ class Replayed:
     `difference` is between the recorded answer, or that of the policies before, and the answer now. `unequal` says in
     what Audit and Enforce do not agree. `unfaithful` says in what the answer is not the recorded one although it was
     made from the same policies and inventory; it is None where it was not. `errors` are policies that fail here and did
-    not before, `conflicts` counts how many more there are, `violations` are laws that are broken now.
+    not before, `conflicts` counts how many more there are, `violations` are laws that are broken now. A second look at
+    a pod (`again`) is compared with nothing but its record: what was sent is the work of the policies of that time.
     """
 
     pod: Pod
@@ -39,6 +40,7 @@ class Replayed:
     errors: tuple[str, ...]
     conflicts: int
     violations: tuple[str, ...]
+    again: bool
 
 
 class Replay:
@@ -67,17 +69,19 @@ class Replay:
             digest = self._before.digest
         is_same = exact and digest == recorded.facts.policies
         sent = request.object or {}
+        again = recorded.is_again
         owner = owner_of(sent, request.display_name)
         pod = Pod(recorded.place, owner.kind, request.namespace, owner.name)
         return Replayed(
             pod=pod,
-            difference=difference(pod, sent, before, now) if _may_differ(before, now) else None,
+            difference=difference(pod, sent, before, now) if not again and _may_differ(before, now) else None,
             unequal=self._proof(request, facts, now),
             unfaithful=unlike(answer, baseline) if is_same else None,
-            denied=before.allowed and not now.allowed,
-            errors=tuple(sorted(_errored(now) - _errored(before))),
-            conflicts=max(_conflicts(now) - _conflicts(before), 0),
+            denied=not again and before.allowed and not now.allowed,
+            errors=() if again else tuple(sorted(_errored(now) - _errored(before))),
+            conflicts=0 if again else max(_conflicts(now) - _conflicts(before), 0),
             violations=now.violations,
+            again=again,
         )
 
 

@@ -38,13 +38,15 @@ class Told:
 
 @dataclass(slots=True)
 class ReplayTally:
-    """The sums. `inventories` counts how the inventory was found, `apart` is the greatest distance in seconds.
+    """The sums.
 
-    `policies` and `versions` count what the records were decided by. `comparable` are those whose facts are the
-    recorded ones, `proven` those where Audit says what Enforce does.
+    `again` are those of the admissions that are second looks at a pod. `inventories` counts how the inventory was
+    found, `apart` is the greatest distance in seconds. `policies` and `versions` count what the records were decided
+    by. `comparable` are those whose facts are the recorded ones, `proven` those where Audit says what Enforce does.
     """
 
     admissions: int = 0
+    again: int = 0
     first: datetime | None = None
     last: datetime | None = None
     files: set[str] = field(default_factory=set)
@@ -62,6 +64,7 @@ class ReplayTally:
     def add(self, recorded: Recorded, replayed: Replayed, how: str, apart: float) -> None:
         """Count one record."""
         self.admissions += 1
+        self.again += replayed.again
         self.first = min(self.first or recorded.time, recorded.time)
         self.last = max(self.last or recorded.time, recorded.time)
         self.files.add(recorded.file)
@@ -92,6 +95,7 @@ class ReplayTally:
     def merge(self, later: ReplayTally) -> None:
         """Add the tally of the records that come after these."""
         self.admissions += later.admissions
+        self.again += later.again
         self.first = min(filter(None, (self.first, later.first)), default=None)
         self.last = max(filter(None, (self.last, later.last)), default=None)
         self.files |= later.files
@@ -110,6 +114,11 @@ class ReplayTally:
             self._tell(replace(told))
         for group in later._groups.values():
             self._join(group)
+
+    @property
+    def pods(self) -> int:
+        """How many pods there were: second looks are at the same ones."""
+        return self.admissions - self.again
 
     @property
     def groups(self) -> list[Group]:
