@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests import builders
+from tests import builders, strategies
 from webhook.admission import admit
 from webhook.cli import explained, live, shipped
 from webhook.cli.explain_evidence import Found, evidence
@@ -222,6 +224,36 @@ def test_a_pod_that_should_have_been_changed(available: str, written: str, words
     assert told.headline.startswith("not changed, though created now it would be (prefers warm nodes")
     assert "`warmpod doctor` says whether pods created now are reviewed" in told.advice
     assert "pod default/llm-0: not changed, though" in explained.text(told)
+
+
+_JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["metadata", "spec", "status", "containers", "initContainers", "name", "value", "args", "annotations"]
+                + ["labels", "ownerReferences", "generateName", "conditions", "volumes", "affinity"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(strategies.sound_pods(), st.dictionaries(st.sampled_from(["metadata", "spec"]), _JUNK), _JUNK)
+def test_bears_any_pod(sound: Object, garbage: Object, status: Any) -> None:
+    facts = builders.facts()
+    after = admit(builders.request(sound), facts).pod or sound
+    for pod in ({**after, "status": status}, {**garbage, "status": status}):
+        template = garbage if isinstance(status, dict) else sound
+        found = Found(pod, "default", {}, is_live=True, registration=Seen(SHIPPED), template=template)
+        told = explanation.explain(evidence(found, facts))
+        assert explained.text(told)
+        assert json.dumps(explained.as_json(told))
 
 
 def test_a_failed_condition_does_not_quote_secrets(world: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -62,17 +63,26 @@ async def look(api: KubeApi, text: str, namespace: str) -> Found:
     if found.get("kind") != "Pod":
         raise await _not_a_pod(api, found, text, namespace)
     objects = ObjectApi(api.transport)
-    ready, snapshot = await _replicas(api)
+    around = asyncio.gather(live.labels_of(api, namespace), live.installed(api), _replicas(api))
+    about = asyncio.gather(
+        _look(objects, WEBHOOK_CONFIGURATIONS, "", names.WEBHOOK_CONFIGURATION),
+        _look(objects, DEPLOYMENTS, names.SYSTEM_NAMESPACE, names.DEPLOYMENT),
+        _events(api, found, namespace),
+        _template(api, found, namespace),
+    )
+    (labels, installed, (ready, snapshot)), (registration, deployment, events, template) = await asyncio.gather(
+        around, about
+    )
     return Found(
         pod=found,
         namespace=namespace,
-        labels=await live.labels_of(api, namespace),
+        labels=labels,
         is_live=True,
-        installed=await live.installed(api),
-        registration=await _look(objects, WEBHOOK_CONFIGURATIONS, "", names.WEBHOOK_CONFIGURATION),
-        deployment=await _look(objects, DEPLOYMENTS, names.SYSTEM_NAMESPACE, names.DEPLOYMENT),
-        events=await _events(api, found, namespace),
-        template=await _template(api, found, namespace),
+        installed=installed,
+        registration=registration,
+        deployment=deployment,
+        events=events,
+        template=template,
         ready=ready,
         snapshot=snapshot,
     )
