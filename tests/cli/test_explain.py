@@ -232,8 +232,17 @@ _JUNK = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["metadata", "spec", "status", "containers", "initContainers", "name", "value", "args", "annotations"]
-                + ["labels", "ownerReferences", "generateName", "conditions", "volumes", "affinity"]
+                [
+                    "metadata",
+                    "spec",
+                    "containers",
+                    "initContainers",
+                    "name",
+                    "args",
+                    "annotations",
+                    "labels",
+                    "conditions",
+                ]
             ),
             inner,
             max_size=4,
