@@ -161,7 +161,7 @@ class Tally:
                 one.errored += pods
                 continue
             one.matched += pods
-            one.change(pods, *_doing(verdict, judgement))
+            one.change(pods, *doing(verdict, judgement))
 
     def _count_workload(self, judgement: Judgement) -> None:
         key = (judgement.namespace, judgement.owner)
@@ -205,7 +205,7 @@ def _count(total: Sum, judgement: Judgement) -> None:
     total.change(pods, judgement.done, judgement.would)
 
 
-def _doing(verdict: PolicyVerdict, judgement: Judgement) -> tuple[Effect | None, Effect | None]:
+def doing(verdict: PolicyVerdict, judgement: Judgement) -> tuple[Effect | None, Effect | None]:
     """What of the judgement is this policy's doing: done, and would be done.
 
     A source that does not tell policies apart makes all of it everybody's. Seconds are the placement's.

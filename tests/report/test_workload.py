@@ -9,10 +9,10 @@ import pytest
 from tests.builders import PRIVILEGED, container, facts, gpu_pod, inventory, policy, request
 from webhook.admission import admit
 from webhook.admission.decision import Facts
-from webhook.cli.audit_live import judgements
 from webhook.kube import Object
 from webhook.kube.owner import Owner
 from webhook.report.judgement import Judgement
+from webhook.report.workload import judgements
 
 STRICT = """
   failurePolicy: Fail
