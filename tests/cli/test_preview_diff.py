@@ -35,6 +35,19 @@ metadata: {name: other}
 spec:
   containers: [{name: main, image: train, resources: {limits: {nvidia.com/gpu: "1"}}}]
 """
+TESTS = """
+apiVersion: warmpod.dev/v1alpha1
+kind: WarmTest
+metadata: {name: debug}
+spec:
+  cases:
+    - name: labelled
+      namespace: batch
+      pod:
+        metadata: {name: x, labels: {app: y}}
+        spec: {containers: [{name: main, image: train, resources: {limits: {nvidia.com/gpu: "1"}}}]}
+      expect: {unchanged: true}
+"""
 
 
 def git(*arguments: str) -> None:
@@ -131,9 +144,15 @@ def test_the_cases_beside_the_policies_are_pods_too(branch: Path) -> None:
     (case / "input.yaml").write_text((PODS % "train").split("---")[0])
     (case / "facts.yaml").write_text("namespace: prod\n")
     (case / "expected.yaml").write_text("{}\n")
+    (branch.parent / "p.test.yaml").write_text(TESTS)
     found = json.loads(preview("--diff", "main..", "--output", "json").stdout)
-    assert (found["pods"], found["different"]) == (1, 1)
-    assert found["groups"][0]["namespace"] == "prod"
+    assert (found["pods"], found["different"]) == (2, 2)
+    assert {one["namespace"] for one in found["groups"]} == {"prod", "batch"}
+    (case / "input.yaml").write_text("{")
+    left = preview("--diff", "main..", "--output", "json")
+    assert json.loads(left.stdout)["pods"] == 1
+    assert "not compared: " in left.stderr
+    assert json.loads(preview("--diff", "HEAD", "--policies", str(branch), "--output", "json").stdout)["pods"] == 1
 
 
 def test_problems_name_the_revision_and_count_on_the_new_side_alone(branch: Path) -> None:
