@@ -19,6 +19,7 @@ from webhook.cli import explained, live, shipped
 from webhook.cli.explain_evidence import Found, evidence
 from webhook.cli.main import main
 from webhook.doctor.evidence import Seen
+from webhook.inventory.model import Inventory, NodeRoom
 from webhook.inventory.report import seconds
 from webhook.inventory.snapshot_writing import encode
 from webhook.kube import Object, names
@@ -122,6 +123,22 @@ def test_a_pod_that_was_changed(result: str, seconds: int, words: str, world: Pa
     assert found["since"] == []
     assert found["life"]["hydration"]["seconds"] == seconds
     assert policy(found, "serving")["signed"] is True
+
+
+@pytest.mark.parametrize(
+    ("full", "words"),
+    [(False, "warmth is a preference that other scores may outweigh"), (True, "where there is no room now")],
+    ids=["room", "full"],
+)
+def test_a_pod_that_came_to_a_cold_node_beside_warm_ones(full: bool, words: str, world: Path) -> None:
+    if full:
+        rooms = [NodeRoom(f"gpu-{index}", {builders.GPU: (8, 0)}) for index in range(4)]
+        made = Inventory(id="test", nodes=rooms, artifacts=builders.inventory().artifacts, labels={})
+        (world / "snapshot.json").write_bytes(encode(made))
+    found = item(world, changed(builders.gpu_pod(), **hydrated("downloaded", 40)))
+    (advice,) = found["advice"]
+    assert advice.startswith(f"model {builders.MODEL} is on gpu-2, too")
+    assert words in advice
 
 
 def test_what_is_not_as_it_was(world: Path) -> None:

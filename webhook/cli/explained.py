@@ -106,8 +106,9 @@ def _artifact(one: Warmth, able: int) -> str:
     if not able:
         return f"{one.kind} {one.name}{size}: on {len(one.passed) + one.more_passed} nodes that could not run it"
     where = f": {shown}{more}" if one.warm else ""
+    room = f"; {one.roomy} of them have room now" if one.warm else ""
     blind = f"; {one.unlabelled} of them bear no label yet" if one.unlabelled else ""
-    return f"{one.kind} {one.name}{size}: on {len(one.warm)} of {able}{where}{blind}"
+    return f"{one.kind} {one.name}{size}: on {len(one.warm)} of {able}{where}{room}{blind}"
 
 
 def _life(found: Course) -> Iterator[str]:
@@ -213,6 +214,7 @@ def _whereabouts(found: Whereabouts | None) -> dict[str, Any] | None:
                 "bytes": one.bytes,
                 "seconds": round(one.seconds, 1),
                 "warm": list(one.warm),
+                "roomy": one.roomy,
                 "unlabelled": one.unlabelled,
                 "passedOver": [{"node": each.node, "why": each.why} for each in one.passed],
             }

@@ -13,8 +13,10 @@ from webhook.kube.recreated import unwarmed, was_changed
 from webhook.policy.model import Mode
 from webhook.report.headline import headline
 from webhook.report.pod_evidence import Evidence, Signature, signature_of
+from webhook.report.whereabouts import Warmth
 
 _LONGEST = 400
+_NAMED = 4
 
 
 class Others(NamedTuple):
@@ -70,7 +72,7 @@ def explain(evidence: Evidence) -> Explanation:
         would=would,
         others=_others(evidence),
         since=tuple(_since(evidence, signature, done, would)) if changed else (),
-        advice=tuple(dict.fromkeys(_advice(evidence, state))),
+        advice=tuple(dict.fromkeys(_advice(evidence, state, done))),
     )
 
 
@@ -153,7 +155,17 @@ def _named(entries: object) -> list[str]:
     return [name for one in pods.objects(entries) if isinstance(name := one.get("name"), str)]
 
 
-def _advice(evidence: Evidence, state: str) -> Iterator[str]:
+def _passed_by(one: Warmth, others: list[str], node: str, done: Changes) -> str:
+    """Why a pod came to a cold node although there are warm ones."""
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    there = f"{one.kind} {one.name[:_LONGEST]} is on {', '.join(others[:_NAMED])}{more}, too"
+    if not one.roomy:
+        return f"{there}, where there is no room now and perhaps was none then"
+    why = "a preference that other scores may outweigh" if done.preferred else "nothing that the pod asks for"
+    return f"{there}: warmth is {why}, so the scheduler chose {node}; or it came there later"
+
+
+def _advice(evidence: Evidence, state: str, done: Changes) -> Iterator[str]:
     if state == "unanswered" or (state == "unreached" and "does not pick it" not in evidence.unreached):
         yield "`warmpod doctor` says whether pods created now are reviewed"
     if state == "unanswered":
@@ -165,8 +177,13 @@ def _advice(evidence: Evidence, state: str) -> Iterator[str]:
         return
     if found.allowed is not None and not evidence.course.node and found.allowed < found.able:
         yield "placement: Prefer instead of Require lets it start on a cold node"
+    course = evidence.course
+    was_there = {"image": course.image_was_there, "model": course.model_was_there}
     for one in found.artifacts:
         if one.warm:
+            others = [name for name in one.warm if name != course.node]
+            if was_there[one.kind] is False and others:
+                yield _passed_by(one, others, course.node, done)
             continue
         if one.passed:
             first = one.passed[0]

@@ -33,8 +33,9 @@ class Passed(NamedTuple):
 class Warmth:
     """One image or model of the pod. `warm` are the nodes that hold it and could run the pod, by name.
 
-    `unlabelled` of these do not bear its label yet, so the scheduler cannot see that they are warm. `known` is False
-    where no node is known to hold it. `seconds` is the estimate of what it costs a node that is cold.
+    `roomy` of these have the devices free now; `unlabelled` of these do not bear its label yet, so the scheduler cannot
+    see that they are warm. `known` is False where no node is known to hold it. `seconds` is the estimate of what it
+    costs a node that is cold.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Warmth:
     bytes: int = 0
     seconds: float = 0.0
     warm: tuple[str, ...] = ()
+    roomy: int = 0
     unlabelled: int = 0
     passed: tuple[Passed, ...] = ()
     more_passed: int = 0
@@ -114,7 +116,7 @@ def _warmth(kind: str, name: str, held: Artifact | None, facts: Facts, demand: D
         return Warmth(kind, name, known=False)
     inventory, settings = facts.inventory, facts.settings
     rate = settings.image_bytes_per_second if kind == "image" else settings.model_bytes_per_second
-    able = inventory.candidates(demand).able
+    able, roomy = inventory.candidates(demand)
     warm = held.mask & able
     out = nodeset.indexes(held.mask & ~able)
     return Warmth(
@@ -124,6 +126,7 @@ def _warmth(kind: str, name: str, held: Artifact | None, facts: Facts, demand: D
         bytes=held.bytes,
         seconds=cost.seconds(held.bytes, rate),
         warm=tuple(inventory.nodes[index].name for index in nodeset.indexes(warm)),
+        roomy=(warm & roomy).bit_count(),
         unlabelled=(warm & held.unlabelled).bit_count(),
         passed=tuple(Passed(inventory.nodes[index].name, _obstacle(index, inventory, demand)) for index in
                      out[:_PASSED_OVER]),
