@@ -25,7 +25,7 @@ def headline(evidence: Evidence, signature: Signature | None, would: Changes, *,
     if decision.patch:
         if not evidence.is_live:
             return "nothing", f"Warmpod would change it: {would.text}"
-        why = _unanswered(evidence)
+        why = _unanswered(evidence, would)
         return "unanswered", f"not changed, though created {now} it would be ({would.text}): {why}{lived}"
     if decision.violations:
         return "skipped", f"not changed: the patch broke a law of ours and was dropped: {decision.violations[0]}{lived}"
@@ -40,14 +40,15 @@ def _policies(found: Sequence[str]) -> str:
     return f"polic{'y' if len(found) == 1 else 'ies'} {', '.join(found)} {'is' if len(found) == 1 else 'are'}"
 
 
-def _unanswered(evidence: Evidence) -> str:
+def _unanswered(evidence: Evidence, would: Changes) -> str:
     """What is likely where the pod should have been changed: the policies came later, or nobody answered in time."""
     created, changed = evidence.course.created, evidence.policies_changed
     if created is not None and changed is not None and changed > created:
         return "the policies were changed after it was created"
     if evidence.doubts:
         return evidence.doubts[0]
-    return "the API server had no answer in time and let it pass, or what is known of the nodes was another then"
+    let_pass = "the API server had no answer in time and let it pass"
+    return f"{let_pass}, or other nodes were warm then" if would.parts == ("placement",) else let_pass
 
 
 def _skipped(considered: Sequence[Considered]) -> str:
