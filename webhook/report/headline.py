@@ -47,8 +47,8 @@ def _unanswered(evidence: Evidence, would: Changes) -> str:
         return "the policies were changed after it was created"
     if evidence.doubts:
         return evidence.doubts[0]
-    let_pass = "the API server had no answer in time and let it pass"
-    return f"{let_pass}, or other nodes were warm then" if would.parts == ("placement",) else let_pass
+    told = "the API server had no answer in time and let it pass"
+    return f"{told}, or other nodes were warm then" if would.parts == ("placement",) else told
 
 
 def _skipped(considered: Sequence[Considered]) -> str:
