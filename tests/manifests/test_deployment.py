@@ -102,7 +102,7 @@ def test_ports_are_those_that_the_processes_listen_on(monkeypatch: pytest.Monkey
 
 
 WRITTEN = {"controller": {"snapshot", "tls_directory"}, "webhook": set[str]()}
-READ = {"controller": set[str](), "webhook": {"policies", "snapshot", "tls_cert", "tls_key"}}
+READ = {"controller": {"policies"}, "webhook": {"policies", "snapshot", "tls_cert", "tls_key"}}
 
 
 def place(found: Document, path: PurePosixPath) -> tuple[str, bool]:
@@ -130,9 +130,10 @@ def test_the_two_containers_mean_the_same_files(monkeypatch: pytest.MonkeyPatch)
     served, kept = rendered.container(base(), "webhook"), rendered.container(base(), "controller")
     reading, writing = settings(served, monkeypatch), settings(kept, monkeypatch)
     assert reading["snapshot"] == writing["snapshot"]
+    assert reading["policies"] == writing["policies"]
     assert reading["tls_cert"] == writing["tls_directory"] / "tls.crt"
     assert reading["tls_key"] == writing["tls_directory"] / "tls.key"
-    for path in (reading["snapshot"], reading["tls_key"]):
+    for path in (reading["snapshot"], reading["tls_key"], reading["policies"]):
         assert place(served, path)[0] == place(kept, path)[0]
     kinds = {each["name"]: each for each in spec()["volumes"]}
     assert kinds["tls"]["emptyDir"]["medium"] == "Memory", "a private key is never on a disk"

@@ -59,12 +59,23 @@ def test_managing_the_configuration_costs_what_the_code_says_it_does() -> None:
     assert rights(documents) == ALWAYS | asked(installation.CERTIFICATES | installation.RESTORATION)
 
 
+def test_reports_cost_what_the_code_says_they_do() -> None:
+    documents = rendered.composed("policy-reports")
+    assert rendered.variables(rendered.container(documents, "controller"))["WARMPOD_POLICY_REPORTS"] == "true"
+    everywhere = {("", *call) for call in installation.POLICY_REPORTS}
+    assert rights(documents) == ALWAYS | asked(installation.CERTIFICATES) | everywhere
+
+
 def test_it_can_be_managed_beside_cert_manager() -> None:
     documents = rendered.composed("cert-manager", "manage-webhook")
     assert rights(documents) == ALWAYS | asked(installation.RESTORATION)
 
 
-@pytest.mark.parametrize("components", [(), ("manage-webhook",)], ids=["base", "manage-webhook"])
+@pytest.mark.parametrize(
+    "components",
+    [(), ("manage-webhook",), ("policy-reports",)],
+    ids=["base", "manage-webhook", "policy-reports"],
+)
 def test_every_role_is_bound_to_the_one_account(components: tuple[str, ...]) -> None:
     documents = rendered.composed(*components)
     [account] = [each for each in documents if each["kind"] == "ServiceAccount"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +12,7 @@ from webhook.cli.cluster import cluster_options, in_bytes
 from webhook.cli.errors import CouldNotRun, say
 from webhook.cli.installation import installation_of, installation_options
 from webhook.cli.options import FiniteRange, accelerator_options, accelerators_of, examples, log_options, option
+from webhook.cli.reporting import reporting_of, reporting_options
 
 if TYPE_CHECKING:
     from webhook.controller.options import Access
@@ -67,7 +69,8 @@ _FAILURES_SHOWN = 10
 )
 @accelerator_options
 @installation_options
-@option("--cleanup", is_flag=True, help="Take every label of Warmpod off every node, and end.")
+@reporting_options
+@option("--cleanup", is_flag=True, help="Take every label of Warmpod off every node, delete its reports, and end.")
 @log_options
 def command(
     *,
@@ -88,6 +91,13 @@ def command(
     cluster_cache_namespaces: tuple[str, ...],
     accelerators: tuple[str, ...],
     device_classes: tuple[str, ...],
+    policy_reports: bool,
+    policies: Path | None,
+    policy_report_seconds: float,
+    hydrator_image: str,
+    default_pod_security_level: str,
+    image_bytes_per_second: float,
+    model_bytes_per_second: float,
     cleanup: bool,
     log_format: Literal["json", "text"],
     log_level: str,
@@ -117,12 +127,25 @@ def command(
             configure_logging("text", "error")  # a person waits at the terminal
             _clean(access, label_writes_per_second)
             return
+        counting = accelerators_of(accelerators, device_classes)
+        wanted = installation_of(**installation)
+        reporting = reporting_of(
+            snapshot=snapshot,
+            accelerators=counting,
+            policy_reports=policy_reports,
+            policies=policies,
+            policy_report_seconds=policy_report_seconds,
+            hydrator_image=hydrator_image,
+            default_pod_security_level=default_pod_security_level,
+            image_bytes_per_second=image_bytes_per_second,
+            model_bytes_per_second=model_bytes_per_second,
+        )
         configure_logging(log_format, log_level)
         run(
             Options(
                 snapshot=snapshot,
                 rules=Rules(
-                    accelerators=accelerators_of(accelerators, device_classes),
+                    accelerators=counting,
                     min_image_bytes=min_image_bytes,
                     max_labels=max_labels_per_node,
                     max_images=node_status_max_images,
@@ -134,7 +157,7 @@ def command(
                 metrics_port=metrics_port,
                 labels=not no_labels,
                 label_writes_per_second=label_writes_per_second,
-                installation=installation_of(**installation),
+                installation=replace(wanted, reporting=reporting),
             )
         )
     except CannotStart as error:
@@ -147,6 +170,8 @@ def _clean(access: Access, per_second: float) -> None:
 
     done = clean(access, per_second, lambda text: say("note", text))
     click.echo(f"took the labels off {done.cleaned} of {done.nodes} nodes")
+    if done.reports:
+        click.echo(f"deleted {count(done.reports, 'report')}")
     if done.failed:
         shown = "".join(f"\n  {node}: {why}" for node, why in done.failed[:_FAILURES_SHOWN])
         raise CouldNotRun(

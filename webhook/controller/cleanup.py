@@ -1,4 +1,4 @@
-"""`warmpod controller --cleanup`: every label of ours off every node, while nobody else writes them."""
+"""`warmpod controller --cleanup`: labels of ours off every node, and our reports deleted, while nobody writes them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from webhook.controller.election import Election
 from webhook.controller.options import Access
 from webhook.controller.pace import Pace
+from webhook.controller.report_store import stores
 from webhook.daemon.process import CannotStart
 from webhook.kube import names
 from webhook.sources.kube_api import ApiFailure, KubeApi, NoCluster, NodeGone, Refused, Throttled
@@ -19,14 +20,19 @@ WAIT_SECONDS = 60.0
 
 _TRIES = 5
 _PAUSE_MOST = 60.0
+_UNNAMED = frozenset({"missing", "forbidden"})  # who may not see reports wrote none
 
 
 class Cleaned(NamedTuple):
-    """How many nodes there are, from how many labels were taken, and what could not be: node and reason."""
+    """How many nodes there are, from how many labels were taken, and what could not be: node and reason.
+
+    `reports` were deleted.
+    """
 
     nodes: int
     cleaned: int
     failed: Sequence[tuple[str, str]]
+    reports: int = 0
 
 
 def clean(access: Access, per_second: float, say: Callable[[str], None], wait_seconds: float = WAIT_SECONDS) -> Cleaned:
@@ -95,7 +101,25 @@ async def _strip(api: KubeApi, election: Election, per_second: float, say: Calla
         if time.monotonic() > told + 5:
             told = time.monotonic()
             say(f"{done + 1} of {len(labelled)} nodes done")
-    return Cleaned(len(nodes), len(labelled) - len(failed), failed)
+    reports = await _delete_reports(api, election, pace, say)
+    return Cleaned(len(nodes), len(labelled) - len(failed), failed, reports)
+
+
+async def _delete_reports(api: KubeApi, election: Election, pace: Pace, say: Callable[[str], None]) -> int:
+    """How many were deleted. What is left goes with the namespace of the installation, so it is no failure."""
+    deleted = 0
+    try:
+        for store in await stores(api):
+            for namespace, found in sorted((await store.found()).items()):
+                if found.ours:
+                    await pace.turn()
+                    if not election.leading:
+                        return deleted
+                    deleted += await store.delete(namespace, found)
+    except ApiFailure as failure:
+        if failure.kind not in _UNNAMED:
+            say(f"reports of policies are left, until the namespace goes: {failure}")
+    return deleted
 
 
 async def _strip_one(api: KubeApi, election: Election, pace: Pace, node: str, keys: Sequence[str]) -> str | None:

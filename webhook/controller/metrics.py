@@ -160,6 +160,7 @@ def _upkeep(now: UpkeepState) -> Iterator[Metric]:
     flags = {
         "warmpod_controller_certificate_problem": ("1 while certificates need a look.", now.certificate_problem),
         "warmpod_controller_webhook_configuration_ok": ("1 while it leads to us.", now.configuration_ok),
+        "warmpod_controller_policy_report_problem": ("1 while reports are not all written.", now.report_problem),
     }
     for name, (text, value) in flags.items():
         if value is not None:
@@ -167,6 +168,7 @@ def _upkeep(now: UpkeepState) -> Iterator[Metric]:
     if now.restored is not None:
         yield plain("warmpod_controller_webhook_configuration_restored", "Times that it was made anew.", now.restored)
     yield gauge("warmpod_controller_replicas", "Replicas, by how they do.", ("state",), now.replicas)
+    yield gauge("warmpod_controller_policy_reports", "Reports, by how they do.", ("state",), now.reports)
     if now.skew is not None:
         yield GaugeMetricFamily(
             "warmpod_controller_clock_skew_seconds", "How far our clock is ahead of the API server's.", now.skew

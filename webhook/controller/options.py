@@ -7,12 +7,16 @@ import secrets
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from webhook.controller.lease import LeaseApi
 from webhook.inventory.rules import Rules
 from webhook.kube import names
 from webhook.sources.kube_api import KubeApi
 from webhook.sources.kube_api.credentials import SERVICE_ACCOUNT
+
+if TYPE_CHECKING:
+    from webhook.admission.decision import Settings
 
 DEFAULT_NAMESPACE = names.SYSTEM_NAMESPACE
 
@@ -44,6 +48,16 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
+class Reporting:
+    """What `--policy-reports` judges workloads by, and how many `seconds` it rests between two turns."""
+
+    policies: Path
+    snapshot: Path
+    settings: Settings
+    seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
 class Installation:
     """What a controller does for the installation that it belongs to. Empty names turn the part off. Seconds."""
 
@@ -64,6 +78,7 @@ class Installation:
     pod_name: str = ""
     """By which the replica's Lease is named; empty for no Lease."""
     pod_uid: str = ""
+    reporting: Reporting | None = None
 
     def served_names(self, namespace: str) -> tuple[str, ...]:
         """The names that the webhook is called by, where its Service is in `namespace`."""
@@ -73,7 +88,7 @@ class Installation:
     @property
     def leads(self) -> bool:
         """Whether an elected one has to do more than to label nodes."""
-        return bool(self.secret) or self.manage_webhook
+        return bool(self.secret) or self.manage_webhook or self.reporting is not None
 
     @property
     def replica_name(self) -> str:

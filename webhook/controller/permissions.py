@@ -60,3 +60,20 @@ RESTORATION = frozenset(
     }
 )
 """With `--manage-webhook`, beside those above."""
+
+POLICY_REPORTS = frozenset(
+    {
+        *(Call("apps", kind, "list") for kind in ("deployments", "replicasets", "statefulsets", "daemonsets")),
+        *(Call("batch", kind, "list") for kind in ("jobs", "cronjobs")),
+        *(
+            Call(*kind, verb)
+            for kind in (("wgpolicyk8s.io", "policyreports"), ("openreports.io", "reports"))
+            for verb in ("get", "list", "create", "update", "delete")
+        ),
+        Call("", "namespaces", "get", names.SYSTEM_NAMESPACE),
+    }
+)
+"""With `--policy-reports`, in all namespaces; pods are listed for the inventory as it is.
+
+A report is called by one name, but RBAC cannot name what is created or listed.
+"""

@@ -1,6 +1,7 @@
 """What a controller does for the installation that it belongs to, beside labels and the snapshot.
 
-Certificates (`keeper`), the registration (`registration`), and the Lease by which this replica reports (`reporter`).
+Certificates (`keeper`), the registration (`registration`), the Lease by which this replica reports (`reporter`), and
+what policies do to workloads (`reports`).
 Each part goes on by itself: whatever happens to one is a line of `/readyz?verbose`, and no more.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from certs.issue import InvalidName
 from certs.rotation import Terms
@@ -29,6 +30,9 @@ from webhook.daemon.process import CannotStart
 from webhook.sources.kube_api import KubeApi
 from webhook.sources.kube_api.objects import ObjectApi
 
+if TYPE_CHECKING:
+    from webhook.controller.policy_reports import PolicyReports
+
 
 @dataclass(frozen=True, slots=True)
 class UpkeepState:
@@ -42,6 +46,8 @@ class UpkeepState:
     restored: int | None = None
     replicas: Mapping[str, int] = field(default_factory=dict)
     skew: float | None = None
+    reports: Mapping[str, int] = field(default_factory=dict)
+    report_problem: bool | None = None
 
 
 @dataclass(slots=True)
@@ -55,6 +61,7 @@ class Upkeep:
     reporter: Reporter | None = None
     roster: Roster | None = None
     events: Events | None = None
+    reports: PolicyReports | None = None
 
     def work(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
         """What is to run for ever, side by side: what it is, for the log, and how it begins."""
@@ -69,11 +76,13 @@ class Upkeep:
             found["reporting"] = self.reporter.run
         if roster := self.roster:
             found["watching replicas"] = lambda: roster.run(self.leading)
+        if self.reports:
+            found["reporting policies"] = self.reports.run
         return found
 
     def checks(self) -> list[Check]:
         """Lines of `/readyz?verbose`. None takes the pod out of its Service: the webhook answers all the same."""
-        return [*self._certificates(), *self._registration(), *self._replica(), *self._clock()]
+        return [*self._certificates(), *self._registration(), *self._replica(), *self._reports(), *self._clock()]
 
     def state(self) -> UpkeepState:
         """Numbers for `/metrics`."""
@@ -90,6 +99,8 @@ class Upkeep:
             restored=restoration.restored if restoration else None,
             replicas=self.roster.counts() if self.roster and self.roster.known else {},
             skew=self.skew(),
+            reports=self.reports.counts if self.reports else {},
+            report_problem=self.reports.problem is not None if self.reports else None,
         )
 
     def _certificates(self) -> list[Check]:
@@ -125,6 +136,9 @@ class Upkeep:
             Check("replica", problem is None, problem or "reported", required=False),
             Check("webhook", self.reporter.webhook_problem is None, self.reporter.webhook_problem or "answers", False),
         ]
+
+    def _reports(self) -> list[Check]:
+        return [self.reports.check()] if self.reports else []
 
     def _clock(self) -> list[Check]:
         skew = self.skew()
@@ -177,6 +191,11 @@ def make(
             interval=wanted.certificate_seconds,
         )
         made.keeper = Keeper(objects, options, made.roster.live, leading, skew)
+    if wanted.reporting:
+        # 20 MB of policies and their engine, which no other controller needs.
+        from webhook.controller.policy_reports import PolicyReports  # noqa: PLC0415  as said above
+
+        made.reports = PolicyReports(api, namespace, wanted.configuration, wanted.reporting, leading)
     return made
 
 

@@ -44,6 +44,10 @@ CONTROLLER_LEASE = "warmpod-controller"
 REPLICA_LEASE_PREFIX = "warmpod-replica-"
 # ConfigMap: the last registration that was in order, for `--manage-webhook`.
 WEBHOOK_BACKUP = "warmpod-webhook-backup"
+# PolicyReports and Reports, one in each namespace that has something to report.
+POLICY_REPORT = "warmpod"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "warmpod"
 # On a replica's Lease: what it says of itself, as JSON.
 ANNOTATION_STATUS = f"{DOMAIN}/status"
 # On the Secret: somebody asks for a new "leaf" or a new "authority".

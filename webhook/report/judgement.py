@@ -78,6 +78,10 @@ def of_decision(
     """The judgement of a decision over the pod `sent`; by default, of the workload that the pod names."""
     done = _effect(sent, decision.pod, decision.patch, decision.seconds_saved)
     would = _effect(sent, decision.would_pod, decision.would_patch, decision.would_seconds_saved)
+    beyond = further(done, would)
+    if beyond is None and would is not None and decision.pod is not None:
+        # One more variable in a list that is replaced anyway is no operation more, and no other part.
+        beyond = would if changes(decision.pod, decision.would_pod).parts else None
     return Judgement(
         namespace=namespace,
         owner=owner or owner_of(sent),
@@ -85,7 +89,7 @@ def of_decision(
         time=time,
         verdicts=decision.policies,
         done=done,
-        would=further(done, would),
+        would=beyond,
         violations=decision.violations,
         denial="" if decision.allowed else decision.message or "no reason was given",
     )

@@ -110,11 +110,13 @@ async def workloads(api: KubeApi, namespaces: Sequence[str] | None = None) -> As
                     yield one
 
 
-async def listed(api: KubeApi, kind: Kind, namespace: str = "", **query: str) -> AsyncIterator[Object]:
+async def listed(
+    api: KubeApi, kind: Kind, namespace: str = "", *, accept: str = "application/json", **query: str
+) -> AsyncIterator[Object]:
     """The objects of a namespace ("" for all), page by page, with kind and apiVersion. Raises ApiFailure.
 
-    When the API server forgets its place before the last page, the list begins anew, in one piece; what was handed out
-    is not handed out again.
+    `accept` may ask for their metadata only. When the API server forgets its place before the last page, the list
+    begins anew, in one piece; what was handed out is not handed out again.
     """
     seen: set[str] = set()
     token = ""
@@ -122,7 +124,7 @@ async def listed(api: KubeApi, kind: Kind, namespace: str = "", **query: str) ->
     while True:
         page = {"limit": str(size), **({"continue": token} if token else {})} if size else {}
         try:
-            answer = await _page(api, kind, namespace, {**query, **page})
+            answer = await _page(api, kind, namespace, {**query, **page}, accept)
         except ApiFailure as failure:
             if failure.kind != "expired" or not token:
                 raise
@@ -138,8 +140,10 @@ async def listed(api: KubeApi, kind: Kind, namespace: str = "", **query: str) ->
         token = str(following)
 
 
-async def _page(api: KubeApi, kind: Kind, namespace: str, query: dict[str, str]) -> Object:
-    request = ObjectRequest("list", kind, namespace, query=query)
+async def _page(
+    api: KubeApi, kind: Kind, namespace: str, query: dict[str, str], accept: str = "application/json"
+) -> Object:
+    request = ObjectRequest("list", kind, namespace, query=query, accept=accept)
     backoff = Backoff(Pace())
     for attempt in range(1, ATTEMPTS + 1):
         try:
