@@ -116,6 +116,16 @@ def test_what_fails_is_chosen(fail_on: str | None, code: int, records: Path, rec
     assert re.search(r"^errors +llm-serving +1 +default/Pod/llm-0 ", done.stdout, re.MULTILINE)
 
 
+def test_a_pod_that_the_api_server_looks_at_again_is_one_pod(records: Path, record: Record) -> None:
+    rule = policy(mode="Enforce")
+    record(rule)
+    once = admit(request(gpu_pod()), facts(rule)).pod
+    assert once is not None
+    record(rule, pod=once)
+    total = document("--records", records)["total"]
+    assert (total["pods"], total["changed"]) == (1, 1)
+
+
 def test_dry_runs_made_no_pod(records: Path, record: Record) -> None:
     record(policy(), dry_run=True)
     record(policy())

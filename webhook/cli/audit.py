@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from webhook.report.tally import Tally
 
 _PATH: Final = click.Path(path_type=Path)
-_SINCE: Final = re.compile(r"(\d{1,6})([smhdw])")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 #: What `--fail-on` knows; `none` stands alone.
 _FAILURES: Final = ("errors", "conflicts", "denied", "laws", "unanswered")
 
@@ -87,11 +84,12 @@ def command(
     """  # noqa: D301 - click keeps the lines after a backspace character as they are
     from webhook.admission.decision import Settings
     from webhook.cli import audit_sources, audit_view
+    from webhook.cli.since import since_of
     from webhook.kube.podsecurity import Level
     from webhook.report.tally import Tally
 
     now = datetime.now(UTC)
-    kinds, begin = _kinds(fail_on), _begin(since, now)
+    kinds, begin = _kinds(fail_on), since_of(since, now)
     if records is not None and audit_log is not None:
         if _is_given(ctx, "records") == _is_given(ctx, "audit_log"):
             raise CouldNotRun("--records and --audit-log: one source at a time", hint="leave one of them out")
@@ -181,19 +179,3 @@ def _kinds(text: str) -> frozenset[str]:
             hint=f"write some of {','.join(_FAILURES)}, or none",
         )
     return chosen
-
-
-def _begin(text: str | None, now: datetime) -> datetime | None:
-    """The time that `24h` or an RFC 3339 time means."""
-    if text is None:
-        return None
-    match = _SINCE.fullmatch(text.strip())
-    try:
-        if match:
-            return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
-        begin = datetime.fromisoformat(text.strip())
-    except (ValueError, OverflowError) as error:
-        raise CouldNotRun(
-            f"--since: {text!r} is no time", hint="write for example 24h, 7d or 2026-01-31T12:00:00Z"
-        ) from error
-    return begin if begin.tzinfo else begin.replace(tzinfo=UTC)

@@ -46,12 +46,12 @@ class Unreadable:
 
 
 def from_records(directory: Path, since: datetime | None, passed: Unreadable) -> Iterator[Judgement]:
-    """What was recorded of pods' creations; dry runs made no pod. Raises CouldNotRun."""
+    """What was recorded of pods' creations, each pod once; dry runs made no pod. Raises CouldNotRun."""
     try:
         total = records.count(directory) if since is None else None
         for recorded in tracked(records.read(directory, since, passed), "records", total):
             request = recorded.request
-            if request.object is None or request.dry_run or request.operation != "CREATE":
+            if request.object is None or request.dry_run or request.operation != "CREATE" or recorded.is_again:
                 continue
             try:
                 decision = decided(recorded)

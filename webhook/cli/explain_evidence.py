@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from webhook.sources.kube_api import KubeApi
 
 HIDDEN = "(not shown)"
-_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ def _as_sent(pod: Object, template: Object | None) -> Object:
 
 def _applied(pod: Object) -> Object | None:
     """The pod as somebody applied it, which kubectl keeps in an annotation."""
-    text = pods.annotation(pod, _APPLIED)
+    text = pods.annotation(pod, names.ANNOTATION_LAST_APPLIED)
     if text is None:
         return None
     try:

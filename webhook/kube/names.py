@@ -62,6 +62,7 @@ AWS_CONFIG_FILE = f"{AWS_CONFIG_DIRECTORY}/config"
 CACHE_ROOT = "/warmpod/cache"
 
 # Kubernetes' own names we read.
+ANNOTATION_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 ANNOTATION_MIRROR_POD = "kubernetes.io/config.mirror"
 LABEL_NAMESPACE_NAME = "kubernetes.io/metadata.name"
 LABEL_POD_SECURITY_ENFORCE = "pod-security.kubernetes.io/enforce"

@@ -40,7 +40,7 @@ def judgements(document: Object, facts: Facts, cap: Mode = Mode.AUDIT) -> Iterat
         if found.kind == "Pod":
             sent, owner, count = recreated(found.pod), owner_of(found.pod), 1
         else:
-            sent, owner = _as_made(found.pod, found.kind, document), Owner(found.kind, found.name)
+            sent, owner = found.pod, Owner(found.kind, found.name)
             count = _count(found.kind, document)
         namespace = found.namespace or "default"
         if not count or namespace in _LEFT_OUT or not _is_for_us(sent, namespace, facts):
@@ -60,15 +60,6 @@ def judgements(document: Object, facts: Facts, cap: Mode = Mode.AUDIT) -> Iterat
 
 def _is_for_us(pod: Object, namespace: str, facts: Facts) -> bool:
     return bool(facts.settings.accelerators.of_pod(pod, facts.inventory.claims, namespace))
-
-
-def _as_made(pod: Object, kind: str, maker: Object) -> Object:
-    """The pod with the owner that its controller would write into it: a DaemonSet's pods are placed by nobody else."""
-    if kind != "DaemonSet":
-        return pod
-    metadata = pods.metadata(maker)
-    owner = {"apiVersion": "apps/v1", "kind": kind, "name": metadata.get("name"), "controller": True}
-    return {**pod, "metadata": {**pods.metadata(pod), "ownerReferences": [owner]}}
 
 
 def _count(kind: str, document: Object) -> int:

@@ -16,13 +16,12 @@ from typing import Any
 from webhook.admission.decision import Decision
 from webhook.admission.recipe import recipe
 from webhook.clients.catalogue import catalogue
-from webhook.kube import Object, patch
+from webhook.kube import Object, names, patch
 from webhook.mutate.credentials import AUTHORITIES, CREDENTIALS, ENDPOINTS
 from webhook.mutate.source import shown
 from webhook.policy.model import Policy, PolicySet
 from webhook.server.secret_text import SecretText, is_reference, is_secret_name, names_a_file
 
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _ADDRESS = re.compile(r"(?:s3|file)://[^?@\s]+")
 _FLAG = re.compile(r"--?[A-Za-z][\w.-]*")
 _LITERAL = re.compile(r"""'([^'\\]*)'|"([^"\\]*)\"""")
@@ -196,7 +195,7 @@ class _Sweep:
     def _annotation(self, name: str, text: Any) -> Any:
         if type(text) is not str:
             return self.walk(text)
-        if name == _LAST_APPLIED:  # the whole object once more: no decision reads it
+        if name == names.ANNOTATION_LAST_APPLIED:  # the whole object once more: no decision reads it
             return self.text.token(text)
         if name not in self._known and self._is_secret(name, text):
             return self.text.token(text)
