@@ -135,6 +135,7 @@ def test_dry_runs_made_no_pod(records: Path, record: Record) -> None:
 @pytest.mark.parametrize(
     ("since", "pods"),
     [("2h", 1), ("90m", 1), ("3d", 2), ("52w", 3), ((NOW - timedelta(hours=2)).isoformat(), 1), ("2020-01-01", 3)],
+    ids=["hours", "minutes", "days", "weeks", "time", "date"],  # a time's own text differs between test processes
 )
 def test_since(since: str, pods: int, records: Path, record: Record) -> None:
     for age in (timedelta(days=20), timedelta(days=1), timedelta(minutes=5)):
