@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import settings as configured
 from hypothesis import strategies as st
@@ -20,11 +22,18 @@ from hypothesis import strategies as st
 from tests.builders import policy
 from tests.controller.kube_server import until
 from tests.controller.object_twin import Object
+from tests.controller.registrations import OWN
 from tests.controller.report_twin import POLICY_REPORTS, REPORTS, Stage
+from tests.controller.test_run import Stage as ProcessStage
+from tests.controller.test_run import clean, play
+from tests.controller.test_upkeep import calls
+from webhook.cli.main import main
+from webhook.controller import permissions
 from webhook.controller.policy_reports import PolicyReports
 from webhook.kube import names
 from webhook.sources.kube_api.failure import ApiFailure, StatusCause
 from webhook.sources.kube_api.objects import DEPLOYMENTS, Kind
+from webhook.sources.kube_api.resources import WORKLOADS
 
 ENV = "  env: [{name: A, value: b}]"
 WRITES = ("create", "update", "delete")
@@ -473,3 +482,64 @@ def test_whatever_happens_reports_come_to_say_what_is(moves: list[str]) -> None:
         there.twin.asked()
         turns(reporter)
         assert written(there.twin.asked()) == {}
+
+
+COLLECTION = "/apis/wgpolicyk8s.io/v1alpha2/namespaces/a/policyreports"
+
+
+def installed(process: ProcessStage) -> list[str]:
+    """A cluster with one workload and one kind of reports; the flags of a controller that reports."""
+    there = stage(process.directory)
+    server = process.server
+    kind = {"resource": "policyreports", "responseKind": {"kind": "PolicyReport"}, "scope": "Namespaced"}
+    versions = [{"version": "v1alpha2", "resources": [kind]}]
+    groups = [{"metadata": {"name": "wgpolicyk8s.io"}, "versions": versions}]
+    for path, items in {"/api": [], "/apis": groups}.items():
+        server.put(path, {"kind": "APIGroupDiscoveryList", "items": items})
+    for each in WORKLOADS:
+        if each.group:
+            server.put(each.collection(""), {"items": []})
+    found = there.twin.get(DEPLOYMENTS, "a", "llama")
+    server.put(DEPLOYMENTS.collection(""), {"items": [found]})
+    server.put("/apis/wgpolicyk8s.io/v1alpha2/policyreports", {"items": []})
+    server.put(OWN, {"kind": "Namespace", "metadata": {}})
+    return ["--policy-reports", f"--policies={process.directory / 'policies'}", "--webhook-status="]
+
+
+def test_the_process_reports_and_cleans_up(tmp_path: Path) -> None:
+    async def scenario(process: ProcessStage) -> None:
+        flags = installed(process)
+        controller = await process.start(*flags, "--no-labels")
+        path = f"{COLLECTION}/{names.POLICY_REPORT}"
+        await until(lambda: path in process.server.objects)
+        report = process.server.objects[path]
+        assert report["summary"]["pass"] == 1
+        assert report["metadata"]["ownerReferences"][0]["uid"] == process.server.objects[OWN]["metadata"]["uid"]
+        text = await controller.tells("[+] policy-reports: 1 in place, 1 results")
+        assert "llama" not in text
+        await controller.counts('warmpod_controller_policy_reports{state="current"}', 1)
+        assert await controller.metric("warmpod_controller_policy_report_problem") == 0
+        assert process.server.lease is not None, "a leader reports, although there are no labels to write"
+        asked = {each for each in calls(process) if each.resource != "leases"}
+        asked = {each._replace(name="") if each.resource == "policyreports" else each for each in asked}
+        allowed = permissions.POLICY_REPORTS | permissions.REGISTRATION
+        assert asked <= allowed
+        assert await controller.end() == 0
+        listed = [
+            {"metadata": report["metadata"]},
+            {"metadata": {"name": "warmpod", "namespace": "b", "uid": "theirs"}},
+        ]
+        process.server.put("/apis/wgpolicyk8s.io/v1alpha2/policyreports", {"items": listed})
+        code, out, error = await clean(process)
+        assert (code, error) == (0, "")
+        assert out == "took the labels off 0 of 4 nodes\ndeleted 1 report\n"
+        assert path not in process.server.objects
+
+    play(tmp_path, scenario)
+
+
+def test_reports_without_policies_are_refused(tmp_path: Path) -> None:
+    command: click.Command = main
+    done = CliRunner().invoke(command, ["controller", f"--snapshot={tmp_path / 's'}", "--policy-reports"])
+    assert done.exit_code == 2
+    assert "--policy-reports needs --policies DIR" in done.output

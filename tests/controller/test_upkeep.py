@@ -52,6 +52,8 @@ def calls(stage: Stage) -> set[Call]:
     found = set()
     for one in stage.server.seen:
         parts = one.path.strip("/").split("/")
+        if len(parts) == 1:
+            continue  # discovery, which everybody may ask for
         group = "" if parts[0] == "api" else parts[1]
         rest = parts[2:] if parts[0] == "api" else parts[3:]
         if rest[0] == "namespaces" and len(rest) > 2:
