@@ -16,6 +16,8 @@ _BOTTOM: Final = 44
 _LINES: Final = 4
 _METER: Final = 130
 _MOST_LABELS: Final = 12
+_LABEL: Final = 52
+_WIDEST: Final = 96  # one bar alone is no wall
 
 
 def histogram(bars: Sequence[Bar]) -> str:
@@ -23,7 +25,7 @@ def histogram(bars: Sequence[Bar]) -> str:
     most = max(bar.values for bar in bars)
     step = _step(most)
     top = -(-most // step) * step
-    room, width = _HEIGHT - _TOP - _BOTTOM, (_WIDTH - _LEFT) / len(bars)
+    room, width = _HEIGHT - _TOP - _BOTTOM, min((_WIDTH - _LEFT) / len(bars), _WIDEST)
     floor = _TOP + room
     parts = []
     for value in range(0, top + 1, step):
@@ -44,7 +46,9 @@ def histogram(bars: Sequence[Bar]) -> str:
         if bar.high is None:
             parts.append(f'<text x="{_WIDTH}" y="{floor + 16}" text-anchor="end">{short(bar.low)}+</text>')
         elif place % every == 0 and place < crowded:
-            parts.append(f'<text x="{x:.1f}" y="{floor + 16}" text-anchor="start">{short(bar.low)}</text>')
+            # A label that would leave the picture on the right ends with it.
+            at = f'x="{x:.1f}"' if x + _LABEL <= _WIDTH else f'x="{_WIDTH}" text-anchor="end"'
+            parts.append(f'<text {at} y="{floor + 16}">{short(bar.low)}</text>')
     parts.append(f'<text x="{(_LEFT + _WIDTH) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">time saved for a pod</text>')
     parts.append('<text x="0" y="11">pods</text>')
     return (
