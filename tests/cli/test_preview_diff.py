@@ -147,7 +147,7 @@ def test_the_cases_beside_the_policies_are_pods_too(branch: Path) -> None:
     (branch.parent / "p.test.yaml").write_text(TESTS)
     found = json.loads(preview("--diff", "main..", "--output", "json").stdout)
     assert (found["pods"], found["different"]) == (2, 2)
-    assert {one["namespace"] for one in found["groups"]} == {"prod", "batch"}
+    assert {name for one in found["groups"] for name in one["namespaces"]} == {"prod", "batch"}
     (case / "input.yaml").write_text("{")
     left = preview("--diff", "main..", "--output", "json")
     assert json.loads(left.stdout)["pods"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,13 @@ def test_kinds(kind: str) -> None:
     assert found.lines
 
 
+def test_a_policy_that_has_nothing_to_do_with_the_pod_is_no_difference() -> None:
+    text = (POLICIES / "s3-tuning" / "policy.yaml").read_text()
+    other = parse([Source("o.yaml", text), Source("p.yaml", (POLICIES / "vllm-s3-nvme" / "policy.yaml").read_text())])
+    assert len(other.policies) > len(FACTS.policies.policies)
+    assert told(FACTS, replace(FACTS, policies=other)) is None
+
+
 def test_a_denial() -> None:
     fail = parse(
         [
@@ -156,7 +164,7 @@ def hostile() -> Group:
     decision = Decision(allowed=False, message=HOSTILE)
     found = difference(Pod("r", "Pod", "ns", HOSTILE), {"spec": {}}, Decision(), decision)
     assert found is not None
-    return Group(found, 1, 0.0)
+    return Group(found, 1, 0.0, Counter(ns=1))
 
 
 def test_markdown_of_strangers_is_text() -> None:

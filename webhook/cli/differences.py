@@ -60,7 +60,10 @@ def _which(group: Group) -> str:
     pod = group.first.pod
     kind = f"{pod.kind} " if pod.kind and pod.kind != "Pod" else ""
     named = f"{kind}{pod.namespace}/{pod.name or '(unnamed)'}"
-    return f"{named} and others" if group.count > 1 else named
+    if group.count == 1:
+        return named
+    spread = f" in {len(group.namespaces)} namespaces" if len(group.namespaces) > 1 else ""
+    return f"{named} and others{spread}"
 
 
 def as_json(groups: Sequence[Group], *, looked_at: int, titles: tuple[str, str]) -> dict[str, Any]:
@@ -75,12 +78,13 @@ def as_json(groups: Sequence[Group], *, looked_at: int, titles: tuple[str, str])
             {
                 "kind": group.first.kind,
                 "count": group.count,
-                "namespace": group.first.pod.namespace,
+                "namespaces": dict(sorted(group.namespaces.items())),
                 "what": list(group.first.lines),
                 "secondsSaved": round(group.seconds, 1),
                 "first": {
                     "source": group.first.pod.source,
                     "kind": group.first.pod.kind,
+                    "namespace": group.first.pod.namespace,
                     "name": group.first.pod.name,
                     "before": decision_json(group.first.before),
                     "after": decision_json(group.first.after),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from webhook.admission.changes import Changes, changes
@@ -53,11 +54,48 @@ class Difference:
 
 @dataclass(slots=True)
 class Group:
-    """Differences of one kind in one namespace that are told in the same words, as those of a workload's pods are."""
+    """Differences of one kind that are told in the same words, as those of a workload's pods are.
+
+    `namespaces` counts them by namespace; `first` is one of them.
+    """
 
     first: Difference
     count: int = 0
     seconds: float = 0.0
+    namespaces: Counter[str] = field(default_factory=Counter)
+
+
+class Groups:
+    """Differences, put together as they come."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Kind, tuple[str, ...]], Group] = {}
+
+    def add(self, each: Difference) -> None:
+        """Put one to those that read the same."""
+        self._join(Group(each, 1, each.seconds, Counter({each.pod.namespace: 1})))
+
+    def merge(self, later: Groups) -> None:
+        """Put all of the others to these."""
+        for group in later.ranked:
+            self._join(group)
+
+    @property
+    def ranked(self) -> list[Group]:
+        """Gravest kinds first, then the largest groups."""
+        return sorted(self._known.values(), key=_rank)
+
+    def _join(self, group: Group) -> None:
+        first = group.first
+        known = self._known.setdefault((first.kind, first.lines), Group(first))
+        known.count += group.count
+        known.seconds += group.seconds
+        known.namespaces.update(group.namespaces)
+
+
+def _rank(group: Group) -> tuple[int, int, str, str]:
+    pod = group.first.pod
+    return KINDS.index(group.first.kind), -group.count, pod.namespace, pod.name
 
 
 def difference(pod: Pod, sent: Object, before: Decision, after: Decision) -> Difference | None:
@@ -71,20 +109,10 @@ def difference(pod: Pod, sent: Object, before: Decision, after: Decision) -> Dif
 
 def grouped(differences: Iterable[Difference]) -> list[Group]:
     """Differences that read the same, together: gravest kinds first, then the largest groups."""
-    groups: dict[tuple[str, str, tuple[str, ...]], Group] = {}
+    groups = Groups()
     for each in differences:
-        group = groups.setdefault((each.kind, each.pod.namespace, each.lines), Group(each))
-        group.count += 1
-        group.seconds += each.seconds
-    return sorted(
-        groups.values(),
-        key=lambda group: (
-            KINDS.index(group.first.kind),
-            -group.count,
-            group.first.pod.namespace,
-            group.first.pod.name,
-        ),
-    )
+        groups.add(each)
+    return groups.ranked
 
 
 def _seconds(decision: Decision) -> float:
@@ -145,11 +173,18 @@ def _verdicts(before: Iterable[PolicyVerdict], after: Iterable[PolicyVerdict]) -
     old, new = ({verdict.name: verdict for verdict in verdicts} for verdicts in (before, after))
     for name in sorted(old.keys() | new.keys()):
         was, now = old.get(name), new.get(name)
+        if _is_idle(was) and _is_idle(now):
+            continue
         if _standing(was) != _standing(now):
             reason = f": {now.reason}" if now is not None and now.result != "matched" else ""
             yield f"policy {name}: {_standing(was)} -> {_standing(now)}{reason}"
         elif was is not None and now is not None and len(was.conflicts) != len(now.conflicts):
             yield f"policy {name}: {len(was.conflicts)} -> {len(now.conflicts)} conflicts"
+
+
+def _is_idle(verdict: PolicyVerdict | None) -> bool:
+    """Whether the policy has nothing to do with the pod, for whatever reason."""
+    return verdict is None or verdict.mode is Mode.OFF or verdict.result == "skipped"
 
 
 def _standing(verdict: PolicyVerdict | None) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from webhook.report.difference import KINDS, Group
+from webhook.report.difference import Group, Groups
 from webhook.report.record import Recorded
 from webhook.report.replay import Replayed
 
@@ -59,7 +59,7 @@ class ReplayTally:
     proven: int = 0
     unreadable: int = 0
     _told: dict[tuple[str, str, str], Told] = field(default_factory=dict)
-    _groups: dict[tuple[str, str, tuple[str, ...]], Group] = field(default_factory=dict)
+    _groups: Groups = field(default_factory=Groups)
 
     def add(self, recorded: Recorded, replayed: Replayed, how: str, apart: float) -> None:
         """Count one record."""
@@ -90,7 +90,7 @@ class ReplayTally:
                 self._tell(Told(kind, pod.namespace, what, pod.name, recorded.place))
         if difference is not None:
             self.found["changed"] += difference.kind != "verdict"
-            self._join(Group(difference, 1, difference.seconds))
+            self._groups.add(difference)
 
     def merge(self, later: ReplayTally) -> None:
         """Add the tally of the records that come after these."""
@@ -112,8 +112,7 @@ class ReplayTally:
             mine.update(theirs)
         for told in later._told.values():
             self._tell(replace(told))
-        for group in later._groups.values():
-            self._join(group)
+        self._groups.merge(later._groups)
 
     @property
     def pods(self) -> int:
@@ -123,7 +122,7 @@ class ReplayTally:
     @property
     def groups(self) -> list[Group]:
         """The differences that read the same, together, in the order of `webhook.report.difference.grouped`."""
-        return sorted(self._groups.values(), key=_order)
+        return self._groups.ranked
 
     @property
     def told(self) -> list[Told]:
@@ -133,12 +132,6 @@ class ReplayTally:
             key=lambda each: (FINDINGS.index(each.kind), -each.count, each.namespace, each.name, each.what),
         )
 
-    def _join(self, group: Group) -> None:
-        first = group.first
-        known = self._groups.setdefault((first.kind, first.pod.namespace, first.lines), Group(first))
-        known.count += group.count
-        known.seconds += group.seconds
-
     def _tell(self, told: Told) -> None:
         key = (told.kind, told.namespace, told.what)
         known = self._told.get(key)
@@ -146,8 +139,3 @@ class ReplayTally:
             known.count += told.count
         elif len(self._told) < _MOST_TOLD:
             self._told[key] = told
-
-
-def _order(group: Group) -> tuple[int, int, str, str]:
-    first = group.first
-    return KINDS.index(first.kind), -group.count, first.pod.namespace, first.pod.name
