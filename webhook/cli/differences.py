@@ -39,7 +39,8 @@ def summary(groups: Sequence[Group], looked_at: int) -> str:
     told = [f"{counts[kind]:,} {WORDS[kind]}" for kind in KINDS if counts[kind]]
     seconds = sum(group.seconds for group in groups)
     saved = f"; {abs(seconds):,.0f} s {'more' if seconds > 0 else 'less'} saved in all" if abs(seconds) >= 1 else ""
-    return f"{render.count(looked_at, 'pod')}: {', '.join(told) or 'no difference'}{saved}"
+    pods = f"{looked_at:,} pod{'' if looked_at == 1 else 's'}"
+    return f"{pods}: {', '.join(told) or 'no difference'}{saved}"
 
 
 def show(groups: Sequence[Group], output: str, *, looked_at: int, titles: tuple[str, str]) -> None:
