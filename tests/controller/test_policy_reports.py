@@ -46,6 +46,29 @@ def stage(directory: Path, *policies: str) -> Stage:
     return made
 
 
+def test_a_turn_that_could_not_be_made_comes_again_later_and_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook.controller.policy_reports._LOOK_SECONDS", 0.001)
+    monkeypatch.setattr("webhook.controller.policy_reports.AGAIN_SECONDS", 0.01)
+    there = stage(tmp_path)
+    (tmp_path / "snapshot.json").unlink()
+    reporter = there.reporter()
+    assert reporter._again == 0.01
+
+    async def act() -> None:
+        running = asyncio.create_task(reporter.run())
+        await until(lambda: reporter._again >= 0.08)
+        assert "inventory" in str(reporter.problem)
+        there.write_snapshot()
+        await until(lambda: reporter.counts)
+        assert reporter.problem is None
+        assert reporter._again == 0.01
+        running.cancel()
+
+    asyncio.run(act())
+
+
 def turns(*reporters: PolicyReports) -> None:
     for reporter in reporters:
         asyncio.run(reporter.turn())
@@ -411,6 +434,29 @@ def test_it_runs_for_ever_while_it_leads(tmp_path: Path) -> None:
 
     asyncio.run(act())
     assert len(there.twin.reports()) == 2
+
+
+def test_a_defect_is_told_of_and_does_not_come_again_at_once(tmp_path: Path) -> None:
+    there = stage(tmp_path)
+    reporter = there.reporter()
+
+    def defect(request: Any) -> None:
+        if getattr(request, "kind", None) == DEPLOYMENTS:
+            raise ZeroDivisionError
+
+    there.twin.fault = defect
+
+    async def act() -> None:
+        with pytest.raises(ZeroDivisionError):
+            await reporter.run()
+        assert "a defect in Warmpod" in str(reporter.problem)
+        there.twin.asked()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await reporter.run()
+
+    asyncio.run(act())
+    assert there.twin.asked() == [], "who runs it begins again after 5 s; the next turn is for later"
 
 
 MOVES = st.lists(

@@ -80,18 +80,21 @@ class PolicyReports:
         """Reports of the last turn, by state: `current`, `foreign` and `failed`. Empty for who does not lead."""
         self._last = ""
         self._again = AGAIN_SECONDS
+        self._due = float("-inf")
 
     async def run(self) -> None:
         """Take a turn, rest, and again, while this one leads."""
-        due = float("-inf")
         while True:
             if not self._leading():
                 self.problem, self.counts, self._last = None, {}, ""
-                self._stores, self._again, due = {}, AGAIN_SECONDS, float("-inf")
-            elif time.monotonic() >= due:
-                is_done = await self.turn()
-                due = time.monotonic() + (self._wanted.seconds if is_done else min(self._again, self._wanted.seconds))
-                self._again = AGAIN_SECONDS if is_done else 2 * self._again
+                self._stores, self._again, self._due = {}, AGAIN_SECONDS, float("-inf")
+            elif time.monotonic() >= self._due:
+                self._due = time.monotonic() + self._wanted.seconds  # also where a defect of ours ends the turn
+                if await self.turn():
+                    self._due, self._again = time.monotonic() + self._wanted.seconds, AGAIN_SECONDS
+                else:
+                    self._due = time.monotonic() + min(self._again, self._wanted.seconds)
+                    self._again *= 2
             await asyncio.sleep(_LOOK_SECONDS)
 
     def check(self) -> Check:
@@ -117,6 +120,9 @@ class PolicyReports:
             self._account(_brief(failure), str(failure))
         except TimeoutError:
             self._account("a turn takes too long", f"no end after {_TURN_SECONDS:.0f} s")
+        except Exception:
+            self.problem = "a defect in Warmpod: log line `reporting policies failed`"
+            raise
         else:
             self._account(self._brief_of_writes(), self._failure)
             self._last = (
