@@ -3,9 +3,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -18,12 +20,60 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+SHARED = ("box", "drill_box")
+"""Fixtures of the session that are a control plane, which takes a tenth of a processor while it has nothing to do."""
+
+Entered = TypeVar("Entered")
+
+
+class Shared:
+    """What `SHARED` fixtures have started. It ends with the last test that wants it."""
+
+    def __init__(self) -> None:
+        self._stacks: dict[str, ExitStack] = {}
+
+    def enter(self, fixture: str, started: AbstractContextManager[Entered]) -> Entered:
+        """Start it for a fixture, to be ended after what was started for that fixture later."""
+        return self._stacks.setdefault(fixture, ExitStack()).enter_context(started)
+
+    def end(self, keep: str = "") -> None:
+        """End all but what was started for one of the fixtures."""
+        for fixture in [each for each in self._stacks if each != keep]:
+            self._stacks.pop(fixture).close()
+
+
+_SHARED = pytest.StashKey[Shared]()
+
+
+def _shared_by(item: pytest.Item | None) -> str:
+    return min(set(SHARED).intersection(getattr(item, "fixturenames", ())), default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_SHARED] = Shared()
+
+
+@pytest.fixture(scope="session")
+def shared(request: pytest.FixtureRequest) -> Iterator[Shared]:
+    """Starts what the tests of many files share."""
+    found = request.config.stash[_SHARED]
+    yield found
+    found.end()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file share a process, and so do all that share a control plane: it is started once."""
     for item in items:
-        shared = {"box", "drill_box"}.intersection(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group(min(shared, default=item.path.stem)))
+        item.add_marker(pytest.mark.xdist_group(_shared_by(item) or item.path.stem))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """End a control plane after its last test: by groups, the tests that share one follow one another."""
+    yield
+    if _shared_by(item) and hasattr(item.config, "workerinput"):
+        item.config.stash[_SHARED].end(keep=_shared_by(nextitem))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

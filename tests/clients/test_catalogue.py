@@ -68,22 +68,6 @@ def test_who_reads_a_name(name: str, readers: frozenset[str] | None) -> None:
     assert KNOWN.readers(name) == readers
 
 
-def test_all_that_botocore_reads_is_in_it() -> None:
-    provider = pytest.importorskip("botocore.configprovider", reason="boto3 comes with the bench group alone")
-    for key, variables, _default, convert in provider.BOTOCORE_DEFAUT_SESSION_VARIABLES.values():
-        for name in variables if isinstance(variables, list) else filter(None, [variables]):
-            variable = KNOWN.variables[name]
-            assert "botocore" in variable.clients, name
-            assert variable.type is not None
-            if getattr(convert, "__name__", "") == "ensure_boolean":
-                assert variable.type.words == ("true", "false"), name  # "1" and "yes" are false to it
-            if convert is int:
-                assert variable.type.kind == "integer", name
-        assert key is None or key in KNOWN.settings, key
-    for key in provider.DEFAULT_S3_CONFIG_VARS:
-        assert f"s3.{key}" in KNOWN.settings
-
-
 def test_its_page_shows_it_as_it_is() -> None:
     assert (ROOT / "docs/s3-clients.md").read_text() == page(KNOWN), (
         "run: python -m tests.clients.page > docs/s3-clients.md"

@@ -11,7 +11,7 @@ from webhook.admission import admit
 from webhook.admission.changes import PARTS
 from webhook.admission.decision import Facts
 from webhook.kube import Object
-from webhook.policy.warm_test import ExpectDocument, Part
+from webhook.policy.warmtest import ExpectDocument, Part
 from webhook.report.expectation import misses
 
 OFF = builders.policy("  env: [{name: A, value: b}]", name="off", mode="Off")

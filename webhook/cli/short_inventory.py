@@ -13,7 +13,7 @@ from webhook.inventory.records import SCHEMA
 from webhook.inventory.snapshot import UnreadableSnapshot, decode
 from webhook.kube import Object, image, quantity
 from webhook.policy.allow import canonical_source
-from webhook.policy.warm_test import InventoryDocument, SnapshotDocument
+from webhook.policy.warmtest import InventoryDocument, SnapshotDocument
 
 #: What an image and a model weigh where a test does not say: those of serving frameworks, and 8 billion parameters.
 IMAGE_BYTES: Final = 10 * 10**9

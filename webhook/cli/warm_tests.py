@@ -26,7 +26,7 @@ from webhook.policy.explanation import explain
 from webhook.policy.model import Origin, PolicySet
 from webhook.policy.parse import TEST_KIND
 from webhook.policy.problem import Problem, Source
-from webhook.policy.warm_test import CaseDocument, SituationDocument, WarmTestDocument
+from webhook.policy.warmtest import CaseDocument, SituationDocument, WarmTestDocument
 from webhook.policy.yaml_tree import Document, read
 from webhook.report.expectation import Miss, misses
 from webhook.report.subset import merged

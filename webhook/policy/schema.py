@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from webhook.kube import Object, names
 from webhook.policy.document import KINDS, ClientProfileDocument, NodeCacheDocument, WarmPolicyDocument
-from webhook.policy.warm_test import WarmTestDocument
+from webhook.policy.warmtest import WarmTestDocument
 
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 SCHEMA_ID: Final = f"https://{names.API_VERSION}/policy.schema.json"

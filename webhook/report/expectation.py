@@ -16,7 +16,7 @@ from webhook.admission.decision import Decision, PolicyVerdict
 from webhook.kube import Object
 from webhook.kube import pod as pods
 from webhook.policy.finding import suggestion
-from webhook.policy.warm_test import ExpectDocument, ResultDocument
+from webhook.policy.warmtest import ExpectDocument, ResultDocument
 from webhook.report.subset import at, lacking, said, same
 
 Path = tuple[str, ...]

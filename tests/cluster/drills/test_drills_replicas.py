@@ -5,6 +5,7 @@ docs/drills.md says what was learnt of the API server on the way.
 
 from __future__ import annotations
 
+import gc
 import shutil
 import signal
 import time
@@ -143,6 +144,8 @@ def test_a_rolling_upgrade_loses_no_review(fleet: Fleet, crowded: str) -> None:
     assert (drill.cold, drill.calls.failed_open) == (0, 0)
 
 
+# Python leaves a TLS socket open whose other end goes between connecting and the handshake (CPython, ssl.py, _create).
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning")
 def test_an_api_server_that_starts_again_calls_us_from_its_first_pod_on(fleet: Fleet, crowded: str) -> None:
     # Whoever comes while it starts waits until it knows its registrations, up to ten seconds: that is not of our doing.
     with fleet.drill(crowded, budget=30) as drill:
@@ -151,3 +154,4 @@ def test_an_api_server_that_starts_again_calls_us_from_its_first_pod_on(fleet: F
         drill.warm_again()
     assert (drill.cold, drill.calls.failed_open) == (0, 0)
     assert drill.crowd.outcomes().count(WARM) > 0
+    gc.collect()  # such a socket is told of here, and not in a test that comes later
