@@ -3,13 +3,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from certs.issue import Pair, issue_authority, issue_leaf
 from webhook.sandbox import binaries, build
@@ -20,60 +20,43 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
-SHARED = ("box", "drill_box")
-"""Fixtures of the session that are a control plane, which takes a tenth of a processor while it has nothing to do."""
-
-Entered = TypeVar("Entered")
-
-
-class Shared:
-    """What `SHARED` fixtures have started. It ends with the last test that wants it."""
-
-    def __init__(self) -> None:
-        self._stacks: dict[str, ExitStack] = {}
-
-    def enter(self, fixture: str, started: AbstractContextManager[Entered]) -> Entered:
-        """Start it for a fixture, to be ended after what was started for that fixture later."""
-        return self._stacks.setdefault(fixture, ExitStack()).enter_context(started)
-
-    def end(self, keep: str = "") -> None:
-        """End all but what was started for one of the fixtures."""
-        for fixture in [each for each in self._stacks if each != keep]:
-            self._stacks.pop(fixture).close()
+HERE = Path(__file__).parent
+LONGEST = ("cluster", "image", "hydrator", "controller", "server")
+"""Directories whose files are begun first, so that no process is left alone with a long one."""
 
 
-_SHARED = pytest.StashKey[Shared]()
+def group_of(file: Path) -> str:
+    """What of the tests runs in one process: a file, or all files that share a control plane, which is started once."""
+    if file.parent == HERE / "cluster" / "drills":
+        return "drills"
+    if file.parent == HERE / "cluster" and "Sandbox(" not in file.read_text(encoding="utf-8"):
+        return "box"
+    return str(file)
 
 
-def _shared_by(item: pytest.Item | None) -> str:
-    return min(set(SHARED).intersection(getattr(item, "fixturenames", ())), default="")
+class Scheduler(LoadScopeScheduling):  # type: ignore[misc]  # the library has no types
+    """Hands out groups. pytest-xdist's own groups (3.8.0) are lost on pytest 9.2: tests of a file came apart."""
+
+    def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
+        super().__init__(config, log)
+        self._root = config.rootpath
+        self._groups: dict[str, str] = {}
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        if file not in self._groups:
+            self._groups[file] = group_of(self._root / file)
+        return self._groups[file]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_SHARED] = Shared()
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduler:
+    return Scheduler(config, log)
 
 
-@pytest.fixture(scope="session")
-def shared(request: pytest.FixtureRequest) -> Iterator[Shared]:
-    """Starts what the tests of many files share."""
-    found = request.config.stash[_SHARED]
-    yield found
-    found.end()
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file share a process, and so do all that share a control plane: it is started once."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_shared_by(item) or item.path.stem))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """End a control plane after its last test: by groups, the tests that share one follow one another."""
-    yield
-    if _shared_by(item) and hasattr(item.config, "workerinput"):
-        item.config.stash[_SHARED].end(keep=_shared_by(nextitem))
+    """The longest first; else as they were found."""
+    rank = {HERE / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: min((rank[each] for each in item.path.parents if each in rank), default=len(rank)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

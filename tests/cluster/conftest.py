@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.pods import IMAGE
-from tests.conftest import Shared
 from webhook.sandbox.nodes import PretendNode
 from webhook.sandbox.sandbox import Sandbox
 
@@ -42,13 +40,8 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def box(shared: Shared, policies: Path, audit_log: Path, records: Path) -> Sandbox:
+def box(policies: Path, audit_log: Path, records: Path) -> Iterator[Sandbox]:
     """The running sandbox. Tests leave it as they found it, but for their own namespaces."""
-    return shared.enter("box", _running(policies, audit_log, records))
-
-
-@contextmanager
-def _running(policies: Path, audit_log: Path, records: Path) -> Iterator[Sandbox]:
     nodes = [
         PretendNode(
             name=f"gpu-{number}",

@@ -65,11 +65,11 @@ class Group:
     namespaces: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(slots=True)
 class Groups:
     """Differences, put together as they come."""
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[Kind, tuple[str, ...]], Group] = {}
+    _known: dict[tuple[Kind, tuple[str, ...]], Group] = field(default_factory=dict)
 
     def add(self, each: Difference) -> None:
         """Put one to those that read the same."""

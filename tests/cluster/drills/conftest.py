@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.drills.fleet import DRAIN_SECONDS, SETTLE_SECONDS, Fleet
 from tests.cluster.pods import IMAGE
-from tests.conftest import Shared
 from webhook.sandbox import install
 from webhook.sandbox.nodes import PretendNode
 from webhook.sandbox.sandbox import Sandbox
@@ -38,18 +36,13 @@ def drill_policies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def drill_box(shared: Shared, drill_policies: Path) -> Sandbox:
+def drill_box(drill_policies: Path) -> Iterator[Sandbox]:
     """The running sandbox."""
-    return shared.enter("drill_box", _running(drill_policies))
-
-
-@contextmanager
-def _running(policies: Path) -> Iterator[Sandbox]:
     nodes = [
         PretendNode(name=f"gpu-{number}", images={IMAGE: 9_000_000_000} if number == 1 else {}) for number in (1, 2)
     ]
     with Sandbox(
-        policies=policies,
+        policies=drill_policies,
         nodes=nodes,
         replicas=2,
         webhook_arguments=WEBHOOK_ARGUMENTS,
@@ -61,16 +54,11 @@ def _running(policies: Path) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def fleet(shared: Shared, drill_box: Sandbox) -> Fleet:
+def fleet(drill_box: Sandbox) -> Iterator[Fleet]:
     """The sandbox's replicas behind the Service. Every drill leaves two of them in order."""
-    return shared.enter("drill_box", _fleet(drill_box))
-
-
-@contextmanager
-def _fleet(box: Sandbox) -> Iterator[Fleet]:
-    with Fleet(box) as made:
+    with Fleet(drill_box) as made:
         yield made
-        box.check()
+        drill_box.check()
 
 
 @pytest.fixture(scope="session")
