@@ -15,6 +15,7 @@ import click
 import pytest
 import yaml
 
+from tests.git import git
 from webhook.cli.main import main
 
 ROOT = Path(__file__).parents[1]
@@ -22,11 +23,6 @@ ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action" / "action.yml").read_te
 HOOKS: list[dict[str, Any]] = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
 INSTALL, CHECK = ACTION["runs"]["steps"]
 _INPUT = re.compile(r"\$\{\{ inputs\.([a-z-]+) \}\}")
-
-
-def git(repository: Path, *arguments: str) -> None:
-    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *identity, *arguments], cwd=repository, check=True, capture_output=True)
 
 
 @pytest.fixture

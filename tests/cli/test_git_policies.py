@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.git import git
 from webhook.cli.errors import CouldNotRun
 from webhook.cli.world import NoPolicies, read_policies_at
 
@@ -19,26 +18,16 @@ spec: {mode: Audit, env: [{name: NCCL_DEBUG, value: WARN}]}
 """
 
 
-def git(*arguments: str) -> None:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        **{f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-    }
-    subprocess.run(["git", *arguments], env=environment, check=True, capture_output=True)
-
-
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two directories of policies at `main`; the files have changed since."""
     monkeypatch.chdir(tmp_path)
-    git("init", "-q", "-b", "main")
+    git(Path(), "init", "-q", "-b", "main")
     for directory in ("a", "b"):
         (tmp_path / directory).mkdir()
         (tmp_path / directory / "p.yaml").write_text(POLICY % f"old-{directory}")
-    git("add", "-A")
-    git("commit", "-q", "-m", "x")
+    git(Path(), "add", "-A")
+    git(Path(), "commit", "-q", "-m", "x")
     for directory in ("a", "b"):
         (tmp_path / directory / "p.yaml").write_text(POLICY % f"new-{directory}")
     return tmp_path
@@ -71,7 +60,7 @@ def test_a_directory_goes_before_a_revision_of_its_name(repository: Path) -> Non
 
 def test_problems_name_revision_and_file(repository: Path) -> None:
     (repository / "a" / "p.yaml").write_text("kind: Nothing\n")
-    git("commit", "-q", "-a", "-m", "broken")
+    git(Path(), "commit", "-q", "-a", "-m", "broken")
     for text, around, file in (("HEAD", "a", "HEAD:a/p.yaml"), ("HEAD:a/p.yaml", ".", "HEAD:a/p.yaml")):
         assert read_policies_at(text, around).problems[0].file == file
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.git import git
 from webhook.cli.main import main
 
 POLICY = """
@@ -50,33 +49,23 @@ spec:
 """
 
 
-def git(*arguments: str) -> None:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        **{f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-    }
-    subprocess.run(["git", *arguments], env=environment, check=True, capture_output=True)
-
-
 @pytest.fixture
 def branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository on a branch that turned a policy from Audit to Enforce; then main went on."""
     monkeypatch.chdir(tmp_path)
     policy = tmp_path / "policies" / "p.yaml"
     policy.parent.mkdir()
-    git("init", "-q", "-b", "main")
+    git(Path(), "init", "-q", "-b", "main")
     policy.write_text(POLICY % ("Audit", "WARN"))
-    git("add", "-A")
-    git("commit", "-q", "-m", "one")
-    git("checkout", "-q", "-b", "feature")
+    git(Path(), "add", "-A")
+    git(Path(), "commit", "-q", "-m", "one")
+    git(Path(), "checkout", "-q", "-b", "feature")
     policy.write_text(POLICY % ("Enforce", "WARN"))
-    git("commit", "-q", "-a", "-m", "two")
-    git("checkout", "-q", "main")
+    git(Path(), "commit", "-q", "-a", "-m", "two")
+    git(Path(), "checkout", "-q", "main")
     policy.write_text(POLICY % ("Audit", "INFO"))
-    git("commit", "-q", "-a", "-m", "three")
-    git("checkout", "-q", "feature")
+    git(Path(), "commit", "-q", "-a", "-m", "three")
+    git(Path(), "checkout", "-q", "feature")
     return policy
 
 
@@ -133,7 +122,7 @@ def test_a_policy_that_came_or_went_is_a_difference(branch: Path) -> None:
     assert "-> absent" in preview("--diff", "HEAD", "-f", "-").stdout
     branch.parent.rmdir()
     assert "-> absent" in preview("--diff", "HEAD", "-f", "-").stdout
-    git("commit", "-q", "-a", "-m", "gone")
+    git(Path(), "commit", "-q", "-a", "-m", "gone")
     assert "absent -> matched" in preview("--diff", "HEAD..main", "-f", "-").stdout
     assert preview("--diff", "HEAD", "-f", "-").exit_code == 2
 
@@ -157,7 +146,7 @@ def test_the_cases_beside_the_policies_are_pods_too(branch: Path) -> None:
 
 def test_problems_name_the_revision_and_count_on_the_new_side_alone(branch: Path) -> None:
     branch.write_text((POLICY % ("Enforce", "WARN")).replace("env:", "evn:"))
-    git("commit", "-q", "-a", "-m", "broken")
+    git(Path(), "commit", "-q", "-a", "-m", "broken")
     worse = preview("--diff", "main..HEAD", "-f", "-")
     assert worse.exit_code == 1
     assert "error: HEAD:policies/p.yaml:9:3: spec.evn: unknown field" in worse.stderr

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.git import git
 from webhook.policy.legibility import MAX_FILE_BYTES
 from webhook.sources import policy_files
 from webhook.sources.git_files import UnknownRevision, policies_at, root_of
 from webhook.sources.policy_files import UnreadablePolicies
-
-ENVIRONMENT = {
-    "PATH": os.environ["PATH"],
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_NOSYSTEM": "1",
-    **{f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-}
-
-
-def git(repository: Path, *arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments], cwd=repository, env=ENVIRONMENT, check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 def commit(repository: Path, files: dict[str, str | None], links: dict[str, str] | None = None) -> str:

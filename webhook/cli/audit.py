@@ -84,12 +84,14 @@ def command(
     """  # noqa: D301 - click keeps the lines after a backspace character as they are
     from webhook.admission.decision import Settings
     from webhook.cli import audit_sources, audit_view
+    from webhook.cli.fail_on import kinds_of
     from webhook.cli.since import since_of
+    from webhook.cli.unreadable import Unreadable
     from webhook.kube.podsecurity import Level
     from webhook.report.tally import Tally
 
     now = datetime.now(UTC)
-    kinds, begin = _kinds(fail_on), since_of(since, now)
+    kinds, begin = kinds_of(fail_on, _FAILURES), since_of(since, now)
     if records is not None and audit_log is not None:
         if _is_given(ctx, "records") == _is_given(ctx, "audit_log"):
             raise CouldNotRun("--records and --audit-log: one source at a time", hint="leave one of them out")
@@ -103,7 +105,7 @@ def command(
     if not stored and begin is not None:
         raise CouldNotRun("--since: the live cluster is as it is now", hint="it goes with --records or --audit-log")
 
-    tally, passed = Tally(), audit_sources.Unreadable()
+    tally, passed = Tally(), Unreadable()
     modes: dict[str, str] = {}
     if records is not None:
         kind, source = "records", str(records)
@@ -166,16 +168,3 @@ def _take(found: Iterator[Judgement], tally: Tally, namespaces: frozenset[str]) 
 def _is_given(ctx: click.Context, name: str) -> bool:
     """Whether an option was written, not found in the environment, where it may be for another command."""
     return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-
-
-def _kinds(text: str) -> frozenset[str]:
-    chosen = frozenset(filter(None, (part.strip() for part in text.split(","))))
-    if chosen == {"none"}:
-        return frozenset()
-    unknown = sorted(chosen - set(_FAILURES))
-    if unknown or not chosen:
-        raise CouldNotRun(
-            f"--fail-on: {', '.join(map(repr, unknown)) or 'nothing'} is no kind of finding",
-            hint=f"write some of {','.join(_FAILURES)}, or none",
-        )
-    return chosen

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
 
 from webhook.admission.decision import Facts
 from webhook.kube import names
@@ -14,10 +13,8 @@ from webhook.policy.problem import Source
 from webhook.report.judgement import Judgement
 from webhook.report.workload import judgements
 from webhook.sources.kube_api import KubeApi
-from webhook.sources.kube_api.objects import Kind, ObjectApi
+from webhook.sources.kube_api.objects import CONFIG_MAPS, ObjectApi
 from webhook.sources.kube_api.resources import workloads
-
-_CONFIG_MAPS: Final = Kind("", "v1", "configmaps")
 
 
 def installed_policies(kubeconfig: Path | None, context: str | None) -> list[Source] | None:
@@ -38,7 +35,7 @@ def audit(
 
 async def _installed_policies(kubeconfig: Path | None, context: str | None) -> list[Source] | None:
     async with KubeApi.connect(kubeconfig, context) as api:
-        found = await ObjectApi(api.transport).find(_CONFIG_MAPS, names.SYSTEM_NAMESPACE, names.POLICIES_CONFIG_MAP)
+        found = await ObjectApi(api.transport).find(CONFIG_MAPS, names.SYSTEM_NAMESPACE, names.POLICIES_CONFIG_MAP)
     if found is None:
         return None
     data = pods.mapping(found.get("data"))

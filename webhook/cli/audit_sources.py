@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from webhook.admission.decision import Facts, Settings
 from webhook.cli import world
-from webhook.cli.errors import CouldNotRun, say
+from webhook.cli.errors import CouldNotRun
 from webhook.cli.progress import Bar, tracked
+from webhook.cli.unreadable import Unreadable
 from webhook.kube import names
 from webhook.kube.owner import owner_of
 from webhook.policy.model import PolicySet
@@ -20,29 +21,6 @@ from webhook.report.judgement import Judgement, of_decision
 from webhook.report.record import UnreadableRecord, decided
 from webhook.sources import audit_log, records
 from webhook.sources.records import Passed
-
-_TOLD_LINES: Final = 3
-
-
-class Unreadable:
-    """Lines that could not be read: counted, and the first few kept to be told."""
-
-    def __init__(self) -> None:
-        self.lines = 0
-        self._first: list[str] = []
-
-    def __call__(self, passed: Passed) -> None:
-        """Count one."""
-        self.lines += 1
-        if len(self._first) < _TOLD_LINES:
-            self._first.append(str(passed))
-
-    def tell(self) -> None:
-        """Say on stderr what was passed over."""
-        for text in self._first:
-            say("warning", text)
-        if self.lines > len(self._first):
-            say("warning", f"{self.lines - len(self._first):,} more could not be read")
 
 
 def from_records(directory: Path, since: datetime | None, passed: Unreadable) -> Iterator[Judgement]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from webhook.cli.errors import ExitCode
-from webhook.cli.options import examples, option
+from webhook.cli.options import argument, examples, option
 
 
 @click.command(
@@ -16,7 +16,7 @@ from webhook.cli.options import examples, option
         "warmpod lint policies/ --output sarif > warmpod.sarif",
     )
 )
-@click.argument("directories", metavar="DIR...", nargs=-1, required=True)
+@argument("directories", metavar="DIR...", nargs=-1, required=True)
 @option(
     "--output",
     type=click.Choice(["table", "json", "sarif", "github"]),

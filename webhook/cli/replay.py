@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -10,15 +9,14 @@ from typing import Final
 import click
 
 from webhook.cli.errors import CouldNotRun, ExitCode, say
-from webhook.cli.options import option
+from webhook.cli.options import argument, option
 
 #: Fewer records are done before other processes have started.
 _FEW: Final = 500
-_TOLD: Final = 3
 
 
 @click.command()
-@click.argument("records", metavar="DIR", type=click.Path(path_type=Path))
+@argument("records", metavar="DIR", type=click.Path(path_type=Path))
 @option("--policies", required=True, metavar="DIR", help="Policy files, or a Git revision as main or main:policies.")
 @option("--against", metavar="DIR", help="Compare with these policies, or this Git revision, not with the records.")
 @option("--inventory", default="", metavar="FILE", help="Decide all from this snapshot, not from those beside records.")
@@ -63,35 +61,36 @@ def command(
     Exit codes: 0 ok; 1 something of --fail-on was found; 2 could not run; 3 no records.
     """  # noqa: D301 - click keeps the lines after a backspace character as they are
     from webhook.cli import replay_view, world
+    from webhook.cli.fail_on import kinds_of
+    from webhook.cli.processors import processors
     from webhook.cli.progress import Bar
     from webhook.cli.replay_jobs import Plan, replayed
     from webhook.cli.since import since_of
-    from webhook.report.replay_tally import ReplayTally
-    from webhook.sources.records import Passed, UnreadableRecords, count, lines
+    from webhook.cli.unreadable import Unreadable
+    from webhook.report.replay_tally import FINDINGS, ReplayTally
+    from webhook.sources.records import UnreadableRecords, count, lines
 
-    kinds, begin = _kinds(fail_on), since_of(since, datetime.now(UTC))
+    kinds, begin = kinds_of(fail_on, FINDINGS), since_of(since, datetime.now(UTC))
     plan = Plan(records, policies, against, inventory)
     after, before = plan.read()
     for each in (before, after) if before is not None else (after,):
         if world.report(each.problems):
             raise CouldNotRun("policies with errors decide nothing", hint="`warmpod lint` says more of each")
-    passed: list[Passed] = []
+    passed = Unreadable()
     tally = ReplayTally()
     try:
         total = count(records)
-        found = lines(records, begin, passed.append)
-        chosen = jobs or (_processors() if total > _FEW else 1)
+        found = lines(records, begin, passed)
+        chosen = jobs or (processors() if total > _FEW else 1)
         with Bar("admissions", total if begin is None else None) as bar:
             for chunk in replayed(found, plan, after, before, chosen):
                 tally.merge(chunk.tally)
-                passed += chunk.passed
+                for each_passed in chunk.passed:
+                    passed(each_passed)
                 bar.advance(chunk.lines)
     except UnreadableRecords as error:
         raise CouldNotRun(str(error), hint="it is the directory of `warmpod webhook --record`") from error
-    for each_passed in passed[:_TOLD]:
-        say("warning", str(each_passed))
-    if len(passed) > _TOLD:
-        say("warning", f"{len(passed) - _TOLD:,} more could not be read")
+    passed.tell()
     if not tally.admissions:
         say("note", f"{records}: no recorded admission to replay")
         if output == "table":
@@ -101,22 +100,3 @@ def command(
     if any(tally.found[kind] for kind in kinds):
         ctx.exit(ExitCode.FINDINGS)
     ctx.exit(ExitCode.OK if tally.admissions else ExitCode.NOTHING_TO_DO)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _kinds(text: str) -> frozenset[str]:
-    from webhook.report.replay_tally import FINDINGS
-
-    chosen = frozenset(filter(None, (part.strip() for part in text.split(","))))
-    if chosen == {"none"}:
-        return frozenset()
-    unknown = sorted(chosen - set(FINDINGS))
-    if unknown or not chosen:
-        raise CouldNotRun(
-            f"--fail-on: {', '.join(map(repr, unknown)) or 'nothing'} is no kind of finding",
-            hint=f"write some of {','.join(FINDINGS)}, or none",
-        )
-    return chosen

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from webhook.cli.errors import ExitCode
-from webhook.cli.options import FiniteRange, examples, option
+from webhook.cli.options import FiniteRange, argument, examples, option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         "warmpod test policies/ --update",
     )
 )
-@click.argument("places", metavar="DIR...", nargs=-1, required=True)
+@argument("places", metavar="DIR...", nargs=-1, required=True)
 @option(
     "--update",
     is_flag=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -12,6 +11,7 @@ from typing import Final
 
 from webhook.cli.errors import CouldNotRun
 from webhook.cli.policy_sets import PolicySets, sound
+from webhook.cli.processors import processors
 from webhook.cli.progress import Bar
 from webhook.cli.trial import Outcome, Trial
 from webhook.cli.trial import run as run_trial
@@ -45,7 +45,7 @@ def _chunk(start: int) -> list[Outcome]:
 def run(trials: Sequence[Trial], *, seed: str = "", observe: bool = False, jobs: int | None = None) -> list[Outcome]:
     """How each case went, in their order. `jobs` processes run them; None: as many as pay, at most one a processor."""
     starts = range(0, len(trials), _CHUNK)
-    wanted = jobs or min(len(os.sched_getaffinity(0)), len(trials) // _WORTH_A_PROCESS)
+    wanted = jobs or min(processors(), len(trials) // _WORTH_A_PROCESS)
     # A process that is made of one with threads may inherit a lock that nobody will ever open.
     alone = wanted < 2 or threading.active_count() > 1
     work = _Run(trials, seed=seed, observe=observe)
