@@ -8,8 +8,8 @@ from typing import NamedTuple
 from webhook.admission import laws
 from webhook.admission.changes import changes
 from webhook.admission.decision import Decision, Facts, PolicyVerdict, Result
-from webhook.admission.fold import Folded, Matched, fold
-from webhook.admission.scene import Scene
+from webhook.admission.fold import Folded, fold
+from webhook.admission.scene import Matched, Scene
 from webhook.kube import Object, names, patch
 from webhook.kube import pod as pods
 from webhook.kube.accelerator import Accelerators

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from webhook.admission.decision import Facts
 from webhook.admission.recipe import reads_of
@@ -13,6 +13,7 @@ from webhook.kube import Object, affinity, podsecurity
 from webhook.kube.accelerator import Accelerators
 from webhook.kube.review import AdmissionRequest
 from webhook.mutate.load import Site
+from webhook.policy.model import Policy
 
 
 class Scene:
@@ -90,6 +91,13 @@ class Scene:
                 )
             )
         return self._activation
+
+
+class Matched(NamedTuple):
+    """A policy that matched, and the values of its variables."""
+
+    policy: Policy
+    variables: dict[str, Any]
 
 
 class _View(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from webhook.inventory import nodeset
 from webhook.inventory.candidates import Candidates, Columns, Demand
-from webhook.kube import names
+from webhook.kube import Object, names
 
 Kind = Literal["image", "model"]
 
@@ -74,6 +74,11 @@ class Inventory:
     `time` is when it was taken, in unix seconds. `claims` maps "namespace/name" of a resource claim, or of a claim
     template, to its device classes. `labels` are the nodes' labels but ours: key to value to the set of nodes; None
     when they are not known, and then no pod's selector rules out a node.
+
+    `systems` are the nodes by operating system (`webhook.ec2.systems`), `kubelets` by their kubelet's minor version
+    ("1.36"); a node that is in none of the sets has not said. `server` is the API server's minor version, empty when
+    not known. `volumes` maps "namespace/name" of a claim to the required node selector terms of the PersistentVolume
+    that it is bound to; claims whose volume can be reached from anywhere are not in it.
     """
 
     __slots__ = (
@@ -85,11 +90,15 @@ class Inventory:
         "artifacts",
         "claims",
         "id",
+        "kubelets",
         "labels",
         "namespaces",
         "nodes",
+        "server",
+        "systems",
         "taints",
         "time",
+        "volumes",
     )
 
     def __init__(
@@ -103,6 +112,10 @@ class Inventory:
         claims: Mapping[str, tuple[str, ...]] | None = None,
         labels: Mapping[str, Mapping[str, int]] | None = None,
         taints: Sequence[Taint] = (),
+        systems: Mapping[str, int] | None = None,
+        kubelets: Mapping[str, int] | None = None,
+        server: str = "",
+        volumes: Mapping[str, tuple[Object, ...]] | None = None,
     ) -> None:
         self.id = id
         self.time = time
@@ -112,6 +125,10 @@ class Inventory:
         self.claims: Mapping[str, tuple[str, ...]] = claims or {}
         self.labels = labels
         self.taints = tuple(taints)
+        self.systems: Mapping[str, int] = systems or {}
+        self.kubelets: Mapping[str, int] = kubelets or {}
+        self.server = server
+        self.volumes: Mapping[str, tuple[Object, ...]] = volumes or {}
         # A source is one with or without the slash at its end.
         self._artifacts = {
             (artifact.kind, artifact.name.rstrip("/"), artifact.tenant): artifact

@@ -1,0 +1,105 @@
+"""Which of a pod's artifacts become terms in its node affinity: those of all matched policies, weighed together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from webhook.admission.scene import Matched, Scene
+from webhook.inventory.candidates import Candidates
+from webhook.inventory.model import Artifact
+from webhook.kube import Object, image
+from webhook.kube import pod as pods
+from webhook.mutate import placement
+from webhook.mutate.account import Account
+from webhook.mutate.load import Load
+from webhook.mutate.placement import Choice
+from webhook.mutate.source import shown
+from webhook.policy.model import Placement, Tenancy
+
+
+def place(
+    pod: Object, matched: Sequence[tuple[Matched, Account]], loads: Sequence[Load], scene: Scene
+) -> tuple[Object, float]:
+    """The pod with the terms that its artifacts earn, and the seconds that these save."""
+    choices: list[Choice] = []
+    obstacle = placement.obstacle(scene.sent, usable=scene.facts.placement_usable)
+    for each, account in matched:
+        policy = each.policy
+        mine = [load for load in loads if load.account is account and load.model.placement is not Placement.OFF]
+        if policy.image_placement is Placement.OFF and not mine:
+            continue
+        if obstacle:
+            account.leave(obstacle)
+            continue
+        candidates = scene.candidates(policy.accelerators)
+        if policy.image_placement is not Placement.OFF:
+            choices += _images(policy.image_placement, candidates, scene, account)
+        choices += _models(mine, candidates, scene)
+    return placement.settle(pod, choices) if choices else (pod, 0.0)
+
+
+def _images(wanted: Placement, candidates: Candidates, scene: Scene, account: Account) -> list[Choice]:
+    settings = scene.facts.settings
+    texts = [text for text in pods.images(scene.sent) if text != settings.hydrator_image]
+    found = []
+    for text in texts:
+        what = "image" if len(texts) == 1 else f"image {shown(text)}"
+        name = image.canonical(text)
+        if name is None:
+            account.leave(f"image {shown(text)}: not a valid reference")
+            continue
+        artifact = scene.facts.inventory.image(name)
+        if artifact is None:
+            account.leave(f"{what}: no node is known to hold it{_untracked(settings.image_min_bytes)}")
+            continue
+        if 0 < artifact.bytes < settings.image_min_bytes:
+            account.leave(f"{what}: too small to matter, {artifact.bytes // 2**20} MiB")
+            continue
+        rate = settings.image_bytes_per_second
+        choice = placement.weigh(artifact, wanted, candidates, rate=rate, name=name, what=what, account=account)
+        if choice is not None:
+            found.append(choice)
+    return found
+
+
+def _untracked(least: int) -> str:
+    if least <= 0:
+        return ""
+    size = f"{least // 2**30} GiB" if least % 2**30 == 0 else f"{least / 2**20:.0f} MiB"
+    return f" (images under {size} are not tracked)"
+
+
+def _models(loads: Sequence[Load], candidates: Candidates, scene: Scene) -> list[Choice]:
+    found = []
+    for load in loads:
+        name, what, account = load.source.canonical, load.model.name, load.account
+        if not load.is_shared:
+            account.leave(f"{what}: its cache dies with the pod, no node stays warm")
+            continue
+        artifact = _held(load, scene)
+        if artifact is None:
+            account.leave(f"{what}: no node is known to hold it")
+            continue
+        choice = placement.weigh(
+            artifact,
+            load.model.placement,
+            candidates,
+            rate=scene.facts.settings.model_bytes_per_second,
+            name=name,
+            what=what,
+            account=account,
+        )
+        if choice is not None:
+            found.append(choice)
+    return found
+
+
+def _held(load: Load, scene: Scene) -> Artifact | None:
+    """What the inventory knows of a model. A cache of everyone's holds what everyone, or this namespace, hydrated.
+
+    Which of the two must not depend on the candidates: our own terms narrow them, and a second review would choose
+    another one.
+    """
+    inventory, name, namespace = scene.facts.inventory, load.held_as, scene.site.namespace
+    everyones = inventory.model(name, "") if load.model.cache.tenancy is Tenancy.CLUSTER else None
+    return everyones if everyones is not None and everyones.labelled else inventory.model(name, namespace) or everyones

@@ -1,0 +1,1 @@
+"""Amazon EC2 as nodes see it: operating systems, zones, instance types."""
