@@ -1,1 +1,1 @@
-"""What starting costs: seconds, by bytes and rates."""
+"""What starting a pod costs in seconds: published figures, and arithmetic on them. It knows nothing of Kubernetes."""
