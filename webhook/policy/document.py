@@ -8,44 +8,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
 from webhook.kube import names
 from webhook.policy import reach
 from webhook.policy.finding import beside, distinct, run_beside, unique
-from webhook.policy.scope import CacheName, CelText, ProfileName, Selector, variable_order
+from webhook.policy.model_document import ModelDocument
+from webhook.policy.presets import PresetName
+from webhook.policy.scope import AUTO_OR_LIST, CelText, ProfileName, Selector, variable_order
+from webhook.policy.strict import Metadata, Strict
 from webhook.policy.text import (
-    AllowPattern,
     EnvName,
     EnvValue,
-    Flag,
-    Glob,
     Identifier,
     KeepFree,
-    Key,
     Lease,
     MaxSize,
     MountPath,
     Name,
     OwnName,
     ResourcePattern,
+    StorageClassName,
+    Zone,
 )
-
-
-class Strict(BaseModel):
-    """A mapping of known fields, in camelCase, whose values are of their types and not merely like them."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, alias_generator=to_camel, use_attribute_docstrings=True
-    )
-
-
-class Metadata(Strict):
-    """What names a document."""
-
-    name: Name
-    """Unique among documents of the kind: 1-63 lower-case letters, digits and '-'."""
 
 
 class Match(Strict):
@@ -85,94 +70,6 @@ class Images(Strict):
     """Off: nothing. Prefer: weigh nodes that hold the images. Require: only such nodes (needs `acknowledge`)."""
 
 
-class ModelSource(Strict):
-    """Where the model's source (`s3://bucket/prefix/` or `file:///path/`) is read. Exactly one field."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-
-    value: AllowPattern | None = None
-    """The source itself."""
-    annotation: Key | None = None
-    """An annotation of the pod."""
-    label: Key | None = None
-    """A label of the pod."""
-    env: EnvName | None = None
-    """A literal environment variable of the model's containers."""
-    arg: Flag | None = None
-    """A flag in the command line of the model's containers: `--model=x` or `--model x`."""
-    expression: CelText | None = None
-    """CEL that gives the source as a string."""
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _one(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        value: Self = run_beside(raw, handler, reach.one_source(raw))
-        return value
-
-
-class SourceVolumeDocument(Strict):
-    """The volume that holds `file://` sources."""
-
-    volume: Annotated[dict[str, Any], beside(reach.named_volume)]
-    """A Kubernetes volume with its name, as in `spec.volumes`. Mounted read-only, into the init container alone."""
-    mount_path: MountPath
-    """Where it is mounted; the paths of `file://` sources begin with it."""
-
-
-class FilesDocument(Strict):
-    """Which of the source's files are wanted. A glob matches a path below the source, or its last name."""
-
-    include: Annotated[list[Glob], distinct("glob")] = Field(default=[], max_length=32)
-    """Only these files. '*' stands for any characters, '/' too. Default: all."""
-    exclude: Annotated[list[Glob], distinct("glob")] = Field(default=[], max_length=32)
-    """Not these files."""
-    prefer_safetensors: bool = False
-    """Where a directory holds *.safetensors, no other format of weights from it (*.bin, *.pt, *.h5, ...)."""
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _globs(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        value: Self = run_beside(raw, handler, reach.globs(raw))
-        return value
-
-
-class ModelDocument(Strict):
-    """One model that the pod finds on its node, or that the init container brings there."""
-
-    name: Name
-    """Unique in the policy."""
-    source: ModelSource
-    """Where the model's source is read."""
-    source_volume: SourceVolumeDocument | None = None
-    """Required where `allow` or `source.value` holds a `file://` path."""
-    allow: Annotated[list[AllowPattern], distinct("pattern")] | None = Field(
-        default=None, json_schema_extra={"minItems": 1}
-    )
-    """Sources the pod may name: exact, or a prefix that ends in '*'. Required unless the source is a `value`."""
-    files: FilesDocument | None = None
-    """Which of the source's files are wanted. Default: all."""
-    cache: CacheName
-    """A NodeCache."""
-    mount_path: MountPath
-    """The model's files lie directly under it, read-only."""
-    containers: Annotated[list[OwnName], distinct("container")] = []
-    """Containers that get the mount. Default: those that request the accelerator."""
-    redirect: bool = False
-    """Arguments and literal environment values equal to the source now name `mountPath`."""
-    placement: Literal["Off", "Prefer", "Require"] = "Prefer"
-    """Off: nothing. Prefer: weigh nodes that hold the model. Require: only such nodes (needs `acknowledge`)."""
-    on_failure: Literal["Retry", "Continue"] = "Retry"
-    """Retry: the init container fails and is restarted. Continue: the pod starts without the model."""
-    page_cache: bool = False
-    """Leave the files in the node's memory when they are written, for a program that maps them at once."""
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _sources(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        value: Self = run_beside(raw, handler, reach.sources(raw))
-        return value
-
-
 class VolumeDocument(Strict):
     """A volume to add and mount. One of the same name or mount path that the pod already has stays as it is."""
 
@@ -182,8 +79,12 @@ class VolumeDocument(Strict):
     """Where it is mounted."""
     read_only: bool = False
     """Whether the mount is read-only."""
-    containers: Annotated[list[OwnName], distinct("container")] = []
+    containers: Annotated[list[OwnName], distinct("container")] = Field(default=[])
     """Containers that get the mount. Default: those that request the accelerator."""
+    zone: Zone | None = None
+    """The zone that the volume lies in: its id (use1-az4) or its name (us-east-1a)."""
+    zone_placement: Literal["Off", "Prefer", "Require"] = "Prefer"
+    """Off: nothing. Prefer: weigh nodes of that zone. Require: only such nodes."""
 
 
 class EnvVar(Strict):
@@ -214,17 +115,19 @@ class PolicySpec(Strict):
     """Models to bring to the pod."""
     volumes: Annotated[list[VolumeDocument], beside(reach.volume_names)] = Field(default=[], max_length=16)
     """Volumes to add and mount."""
-    client_profiles: Annotated[list[ProfileName], distinct("profile")] = Field(default=[], max_length=16)
-    """ClientProfiles. Where two set the same variable, the first wins."""
+    client_profiles: Annotated[list[ProfileName], distinct("profile"), *AUTO_OR_LIST] = Field(default=[], max_length=16)
+    """ClientProfiles. Where two set the same variable, the first wins. `auto`, alone or last in the list: what suits
+    each container's S3 client and its nodes' network."""
     env: Annotated[list[EnvVar], unique("name")] = Field(default=[], max_length=128)
     """Environment variables to add. They win over those of `clientProfiles`."""
-    acknowledge: Annotated[list[Literal["RequireBlocksScaleFromZero"]], distinct("entry")] = []
+    acknowledge: Annotated[list[Literal["RequireBlocksScaleFromZero"]], distinct("entry")] = Field(default=[])
     """Consequences accepted. RequireBlocksScaleFromZero: autoscalers make no node for pods that require warm ones."""
 
     @model_validator(mode="wrap")
     @classmethod
     def _variables(cls, raw: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo[Any]) -> Self:
-        value: Self = run_beside(raw, handler, [*variable_order(raw, info.context), *reach.mount_clashes(raw)])
+        found = [*variable_order(raw, info.context), *reach.mount_clashes(raw), *reach.profile_order(raw)]
+        value: Self = run_beside(raw, handler, found)
         return value
 
 
@@ -244,7 +147,14 @@ class WarmPolicyDocument(Strict):
 class NodeCacheSpec(Strict):
     """Where a cache lies and how much of it may be filled."""
 
-    volume: Annotated[dict[str, Any], beside(reach.cache_volume)]
+    preset: PresetName | None = None
+    """The place by the node's set-up. al2023-raid0, bottlerocket: the instance store, shared by the node's pods.
+    emptydir, generic-ephemeral: the pod's own. Exactly one of `preset` and `volume`."""
+    size: MaxSize | None = None
+    """With `preset`: most that an emptyDir may take, also as the fallback; what generic-ephemeral asks for."""
+    storage_class_name: StorageClassName | None = None
+    """The StorageClass of generic-ephemeral, such as one of local NVMe."""
+    volume: Annotated[dict[str, Any], beside(reach.cache_volume)] | None = None
     """A volume source without a name: hostPath (shared by the node's pods), csi, nfs, persistentVolumeClaim, or the
     pod's own: emptyDir, ephemeral."""
     fallback_volume: Annotated[dict[str, Any], beside(reach.fallback_volume)] | None = None
@@ -259,6 +169,12 @@ class NodeCacheSpec(Strict):
     """Start from what the cache holds without asking the source, neither for the pod's right to it nor for changes."""
     lease: Lease = "24h"
     """How long a pod that was given a model keeps it from eviction while it has none of its files open."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _place(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        value: Self = run_beside(raw, handler, reach.cache_place(raw))
+        return value
 
 
 class NodeCacheDocument(Strict):
@@ -277,9 +193,9 @@ class NodeCacheDocument(Strict):
 class ClientProfileSpec(Strict):
     """S3 client settings."""
 
-    env: dict[EnvName, EnvValue] = {}
+    env: dict[EnvName, EnvValue] = Field(default={})
     """Environment variables. Values are strings: quote numbers. What the pod sets itself stays."""
-    aws_config: Annotated[dict[str, Any], beside(reach.aws_config)] = {}
+    aws_config: Annotated[dict[str, Any], beside(reach.aws_config)] = Field(default={})
     """What goes to the AWS CLI's configuration file, which no other client reads: scalars, or mappings of them."""
 
 
@@ -290,8 +206,8 @@ class ClientProfileDocument(Strict):
     """The version of this format."""
     kind: Literal["ClientProfile"]
     """The kind of document."""
-    metadata: Metadata
-    """What names the profile."""
+    metadata: Annotated[Metadata, beside(reach.profile_name)]
+    """What names the profile; `auto` is no profile's name."""
     spec: ClientProfileSpec
     """The settings."""
 

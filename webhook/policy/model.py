@@ -64,6 +64,14 @@ class OnFailure(StrEnum):
     CONTINUE = "Continue"
 
 
+class Delivery(StrEnum):
+    """How a model comes to its containers: by way of the node's cache, straight from its volume, or what is sooner."""
+
+    HYDRATE = "hydrate"
+    MOUNT = "mount"
+    AUTO = "auto"
+
+
 class Tenancy(StrEnum):
     """Who shares what lies in a cache: pods of one namespace, or all pods of the node."""
 
@@ -95,7 +103,9 @@ class Origin:
 class NodeCache:
     """Where models lie on a node. `volume` and `fallback_volume` are volume sources without a name.
 
-    `max_size` is empty where there is none.
+    `max_size` is empty where there is none. `preset` is the name that stood for the volumes, empty where they were
+    spelt out; `systems` (`webhook.ec2.systems`) those on whose nodes `volume` is a local disk, empty where it does not
+    say.
     """
 
     name: str
@@ -107,6 +117,14 @@ class NodeCache:
     trust_cache: bool
     lease_seconds: int
     origin: Origin
+    preset: str = ""
+    systems: frozenset[str] = frozenset()
+
+
+NO_CACHE = NodeCache(
+    "", {}, None, Tenancy.NAMESPACE, "0%", "", trust_cache=False, lease_seconds=0, origin=Origin("", 1)
+)
+"""What a model has that is never hydrated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +148,17 @@ class SourceRule:
 
 @dataclass(frozen=True, slots=True)
 class SourceVolume:
-    """The volume (with its name) that holds `file://` sources, and where the init container alone mounts it."""
+    """The volume (with its name) that holds sources: one of `mount_path` and `holds` is not empty.
+
+    `mount_path` is where the init container mounts it, with which `file://` sources begin; `holds` the canonical S3
+    prefix whose objects are its files. `throughput` is what a node reads from it in bytes a second, 0 where nobody
+    says.
+    """
 
     volume: Object
     mount_path: str
+    holds: str = ""
+    throughput: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +178,8 @@ class Files:
 class Model:
     """One model a policy brings into a pod. `allow` is never empty: for a `value` source it defaults to that value.
 
-    `told` is what the hydrator is told whatever the pod: the text of a JSON object.
+    `cache` is `NO_CACHE` where nothing is ever hydrated. `told` is what the hydrator is told whatever the pod: the text
+    of a JSON object. `size` is in bytes, 0 where nobody says; `zone` is empty where none is declared.
     """
 
     name: str
@@ -169,6 +195,10 @@ class Model:
     on_failure: OnFailure
     page_cache: bool
     told: str
+    delivery: Delivery = Delivery.HYDRATE
+    size: int = 0
+    zone: str = ""
+    zone_placement: Placement = Placement.PREFER
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +209,8 @@ class VolumeRule:
     mount_path: str
     read_only: bool
     containers: tuple[str, ...]
+    zone: str = ""
+    zone_placement: Placement = Placement.PREFER
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +234,8 @@ class Policy:
     """One WarmPolicy. `accelerators` None means the installation's; a selector that is None matches everything.
 
     `all_conditions` is true only where every one of `conditions` is, and is one evaluation in place of several; there
-    is none where there are fewer than two, where they read variables, or where it would be too long.
+    is none where there are fewer than two, where they read variables, or where it would be too long. `profiles` are the
+    named ones; with `auto_profiles`, what suits the pod comes after them.
     """
 
     name: str
@@ -222,6 +255,7 @@ class Policy:
     origin: Origin
     accelerator_patterns: tuple[str, ...] = ()
     all_conditions: Expression | None = None
+    auto_profiles: bool = False
 
 
 @dataclass(frozen=True, slots=True)

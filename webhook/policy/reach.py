@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from webhook.policy import volume_source
-from webhook.policy.allow import allowed, canonical_source
+from webhook.policy.allow import OCI, allowed, canonical_source
 from webhook.policy.finding import Finding, Path
+from webhook.policy.presets import PRESETS
 from webhook.policy.text import NO_SECRETS, NO_SECRETS_HINT, is_secret_config, own_name
 
 _SOURCE_KINDS = ("value", "annotation", "label", "env", "arg", "expression")
@@ -68,6 +69,53 @@ def one_source(raw: Any) -> Iterator[Finding]:
         yield Finding("P014", "a source names one model, not a pattern", "patterns belong in allow", ("value",))
 
 
+def one_place(raw: Any) -> Iterator[Finding]:
+    """A volume of sources says how: where `file://` paths find it, or which S3 prefix it shows."""
+    if not isinstance(raw, dict):
+        return
+    given = [field for field in ("mountPath", "holds") if raw.get(field) is not None]
+    if len(given) != 1:
+        told = "has both" if given else "has neither"
+        hint = "mountPath is for file:// sources, holds for s3:// ones"
+        yield Finding("P016", f"must hold exactly one of mountPath and holds; {told}", hint)
+
+
+def cache_place(raw: Any) -> Iterator[Finding]:
+    """A preset or a volume, and of the preset's parameters those that it has."""
+    if not isinstance(raw, dict):
+        return
+    preset, volume = raw.get("preset"), raw.get("volume")
+    if (preset is None) == (volume is None):
+        told = "has none" if preset is None else "has both"
+        yield Finding("P016", f"must hold exactly one of preset and volume; {told}", f"presets: {', '.join(PRESETS)}")
+    if preset is not None and raw.get("fallbackVolume") is not None:
+        message = f'preset "{preset}" has the fallback that suits it'
+        yield Finding("P016", message, "remove one of the two", ("fallbackVolume",), on_key=True)
+    is_ephemeral = preset == "generic-ephemeral"
+    for field in ("size", "storageClassName"):
+        if is_ephemeral and raw.get(field) is None:
+            yield Finding("P011", f'missing field "{field}"', "generic-ephemeral asks for a volume of that", (field,))
+    if raw.get("size") is not None and volume is not None:
+        yield Finding("P016", "size is a preset's", "use maxSize, or emptyDir.sizeLimit", ("size",), on_key=True)
+    if raw.get("storageClassName") is not None and not is_ephemeral:
+        message = "storageClassName is of preset generic-ephemeral alone"
+        yield Finding("P016", message, "remove it", ("storageClassName",), on_key=True)
+
+
+def profile_name(raw: Any) -> Iterator[Finding]:
+    """`auto` means something else where profiles are named."""
+    if isinstance(raw, dict) and raw.get("name") == "auto":
+        yield Finding("P014", '"auto" is no profile\'s name', "clientProfiles: auto is what suits the pod", ("name",))
+
+
+def profile_order(raw: Any) -> Iterator[Finding]:
+    """What suits the pod fills in what the profiles before it leave open: nothing comes after it."""
+    names = _list(raw.get("clientProfiles")) if isinstance(raw, dict) else []
+    if "auto" in names[:-1]:
+        at = ("clientProfiles", names.index("auto"))
+        yield Finding("P016", "auto comes last: a profile after it would never win", "move it to the end", at)
+
+
 def sources(raw: Any) -> Iterator[Finding]:
     """A pod never chooses outside `allow`, and `file://` sources have a volume that holds them."""
     if not isinstance(raw, dict):
@@ -94,13 +142,56 @@ def sources(raw: Any) -> Iterator[Finding]:
     volume = raw.get("sourceVolume")
     if files and volume is None:
         yield Finding("P016", "a file:// source needs sourceVolume", "name the volume that holds it", files[0][0])
-    mount_path = volume.get("mountPath") if isinstance(volume, dict) else None
+    yield from _delivery(raw, [*patterns, value] if isinstance(value, str) else patterns)
+    if not isinstance(volume, dict):
+        return
+    holds = volume.get("holds")
+    if isinstance(holds, str):
+        yield from _held(raw, holds.rstrip("/") + "/")
+        if files:
+            message = "sourceVolume holds an S3 prefix, which no file:// source lies in"
+            yield Finding("P016", message, "name its mountPath in place of holds", files[0][0])
+    mount_path = volume.get("mountPath")
     if not isinstance(mount_path, str):
         return
     for at, entry in files:
         if not entry.removeprefix(_FILE).startswith(f"{mount_path.rstrip('/')}/"):
             message = f'"{entry}" does not lie under sourceVolume.mountPath {mount_path}'
             yield Finding("P016", message, "file:// paths begin with that mountPath", at)
+
+
+def _delivery(raw: dict[str, Any], written: list[str]) -> Iterator[Finding]:
+    """A model that may be mounted needs the volume it is mounted from; one that may be hydrated needs a cache."""
+    delivery = raw.get("delivery", "hydrate")
+    artifacts = [text for text in written if text.startswith(OCI)]
+    only_artifacts = bool(artifacts) and len(artifacts) == len(written)
+    if delivery in ("mount", "auto") and raw.get("sourceVolume") is None and not only_artifacts:
+        hint = "name the volume that shows the source, or remove delivery"
+        yield Finding("P016", f"delivery: {delivery} needs sourceVolume", hint, ("delivery",))
+    if only_artifacts and (delivery != "hydrate" or raw.get("sourceVolume") is not None):
+        field = "sourceVolume" if delivery == "hydrate" else "delivery"
+        yield Finding(
+            "P016", f"{field} means nothing for oci:// sources", "they are image volumes: remove it", (field,)
+        )
+    if raw.get("cache") is None and not only_artifacts and delivery != "mount":
+        yield Finding("P011", 'missing field "cache"', "name a NodeCache: the model is hydrated into it", ("cache",))
+    if raw.get("files") is not None and (only_artifacts or delivery == "mount"):
+        message = "files are chosen where a model is hydrated; this one is mounted whole"
+        yield Finding("P016", message, "remove it", ("files",), on_key=True)
+
+
+def _held(raw: dict[str, Any], holds: str) -> Iterator[Finding]:
+    """Where all that may be mounted must lie below what the volume shows, each source does."""
+    source = raw.get("source")
+    value = source.get("value") if isinstance(source, dict) else None
+    places: list[tuple[Path, Any]] = [(("allow", index), entry) for index, entry in enumerate(_list(raw.get("allow")))]
+    for at, entry in [*places, (("source", "value"), value)]:
+        if not isinstance(entry, str) or not entry.startswith("s3://"):
+            continue
+        stem = entry[:-1] if entry.endswith("*") else f"{entry.rstrip('/')}/"
+        if not stem.startswith(holds):
+            message = f'"{entry}" does not lie under sourceVolume.holds {holds}'
+            yield Finding("P016", message, "s3:// sources begin with that prefix", at)
 
 
 def globs(raw: Any) -> Iterator[Finding]:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from webhook.cel import Expression, InvalidExpression
 from webhook.kube import Object, names
 from webhook.kube.accelerator import Accelerators
+from webhook.kube.quantity import parse as parse_quantity
 from webhook.kube.selector import LabelSelector
-from webhook.policy.document import (
-    ClientProfileDocument,
-    FilesDocument,
-    ModelDocument,
-    ModelSource,
-    NodeCacheDocument,
-    PolicySpec,
-    WarmPolicyDocument,
-)
+from webhook.policy import presets
+from webhook.policy.allow import canonical_source
+from webhook.policy.document import ClientProfileDocument, NodeCacheDocument, PolicySpec, WarmPolicyDocument
 from webhook.policy.model import (
+    NO_CACHE,
     ClientProfile,
     Condition,
+    Delivery,
     FailurePolicy,
     Files,
     Mode,
@@ -37,7 +35,8 @@ from webhook.policy.model import (
     Variable,
     VolumeRule,
 )
-from webhook.policy.scope import Scope
+from webhook.policy.model_document import FilesDocument, ModelDocument, ModelSource, SourceVolumeDocument
+from webhook.policy.scope import AUTO, Scope
 from webhook.policy.text import plain_size, seconds
 
 _DAY = 24 * 3600
@@ -47,16 +46,21 @@ _DAY = 24 * 3600
 def node_cache(document: NodeCacheDocument, origin: Origin) -> NodeCache:
     """Return the cache of a checked document."""
     spec = document.spec
+    given = presets.Place(spec.volume or {}, spec.fallback_volume)
+    if spec.preset is not None:
+        given = presets.place(spec.preset, spec.size or "", spec.storage_class_name or "")
     return NodeCache(
         name=document.metadata.name,
-        volume=spec.volume,
-        fallback_volume=spec.fallback_volume,
+        volume=given.volume,
+        fallback_volume=given.fallback_volume,
         tenancy=Tenancy(spec.tenancy),
         keep_free=spec.keep_free if spec.keep_free.endswith("%") else plain_size(spec.keep_free),
         max_size=plain_size(spec.max_size) if spec.max_size else "",
         trust_cache=spec.trust_cache,
         lease_seconds=seconds(spec.lease),
         origin=origin,
+        preset=spec.preset or "",
+        systems=presets.systems_of(given.volume),
     )
 
 
@@ -93,7 +97,8 @@ class PolicyResolver:
             image_placement=Placement(spec.images.placement) if spec.images else Placement.OFF,
             models=tuple(self._model(each) for each in spec.models),
             volumes=_volumes(spec),
-            profiles=tuple(self._profiles[name] for name in spec.client_profiles),
+            profiles=tuple(self._profiles[name] for name in spec.client_profiles if name != AUTO),
+            auto_profiles=AUTO in spec.client_profiles,
             env=tuple((each.name, each.value) for each in spec.env),
             acknowledged=frozenset(spec.acknowledge),
             origin=origin,
@@ -109,12 +114,12 @@ class PolicyResolver:
 
     def _model(self, document: ModelDocument) -> Model:
         source = self._source(document.source)
-        volume = document.source_volume
-        cache, files = self._caches[document.cache], _files(document.files)
+        cache = NO_CACHE if document.cache is None else self._caches[document.cache]
+        files = _files(document.files)
         return Model(
             name=document.name,
             source=source,
-            source_volume=SourceVolume(volume.volume, volume.mount_path) if volume else None,
+            source_volume=_source_volume(document.source_volume),
             allow=tuple(document.allow or (source.text,)),
             files=files,
             cache=cache,
@@ -125,6 +130,10 @@ class PolicyResolver:
             on_failure=OnFailure(document.on_failure),
             page_cache=document.page_cache,
             told=_told(document, cache, files),
+            delivery=Delivery(document.delivery),
+            size=_bytes(document.size),
+            zone=document.zone or "",
+            zone_placement=Placement(document.zone_placement),
         )
 
     def _source(self, document: ModelSource) -> SourceRule:
@@ -151,6 +160,17 @@ class PolicyResolver:
         if isinstance(compiled, InvalidExpression):  # a document whose expressions do not compile never gets here
             raise compiled
         return compiled
+
+
+def _source_volume(document: SourceVolumeDocument | None) -> SourceVolume | None:
+    if document is None:
+        return None
+    holds = canonical_source(document.holds) if document.holds else None
+    return SourceVolume(document.volume, document.mount_path or "", holds or "", _bytes(document.throughput))
+
+
+def _bytes(quantity: str | None) -> int:
+    return math.ceil(parse_quantity(quantity)) if quantity else 0
 
 
 def _files(document: FilesDocument | None) -> Files:
@@ -199,5 +219,13 @@ def _selector(raw: dict[str, Any] | None) -> LabelSelector | None:
 
 def _volumes(spec: PolicySpec) -> tuple[VolumeRule, ...]:
     return tuple(
-        VolumeRule(each.volume, each.mount_path, each.read_only, tuple(each.containers)) for each in spec.volumes
+        VolumeRule(
+            each.volume,
+            each.mount_path,
+            each.read_only,
+            tuple(each.containers),
+            each.zone or "",
+            Placement(each.zone_placement),
+        )
+        for each in spec.volumes
     )

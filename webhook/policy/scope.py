@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 
 from webhook.cel import Environment, Expression, InvalidExpression
 from webhook.kube.selector import InvalidSelector, LabelSelector
 from webhook.policy.finding import Finding, refusal, suggestion
+
+AUTO = "auto"
+"""Among `clientProfiles`: the settings that suit the container and its nodes, in place of a ClientProfile's."""
+_MOST_PROFILES = 16
 
 _SELECTOR_PART = re.compile(r"\[([^\]]*)\]|([^.\[]+)")
 
@@ -62,6 +66,8 @@ def _check_reference(
 ) -> Callable[[str, ValidationInfo[Scope]], str]:
     def check(name: str, info: ValidationInfo[Scope]) -> str:
         names = known(info.context)
+        if kind == "ClientProfile" and name == AUTO:
+            return name
         if name not in names:
             hint = suggestion(name, names) or f"add a {kind} document of that name"
             raise refusal(Finding("P031", f'there is no {kind} "{name}"', hint))
@@ -76,6 +82,20 @@ CelText = Annotated[str, AfterValidator(_check_expression)]
 Selector = Annotated[dict[str, Any], AfterValidator(_check_selector)]
 CacheName = Annotated[str, AfterValidator(_check_reference("NodeCache", lambda scope: scope.caches))]
 ProfileName = Annotated[str, AfterValidator(_check_reference("ClientProfile", lambda scope: scope.profiles))]
+
+AUTO_OR_LIST = (
+    BeforeValidator(lambda raw: [AUTO] if raw == AUTO else raw),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": AUTO},
+                {"type": "array", "items": {"type": "string"}, "maxItems": _MOST_PROFILES, "uniqueItems": True},
+            ],
+            "default": [],
+        }
+    ),
+)
+"""`auto` alone stands for a list of it."""
 
 _Place = tuple[str | int, ...]
 

@@ -9,10 +9,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from webhook.ec2.zones import zone_label
 from webhook.kube import names
 from webhook.kube.quantity import InvalidQuantity
 from webhook.kube.quantity import parse as parse_quantity
-from webhook.policy.allow import pattern_fault
+from webhook.policy.allow import canonical_source, pattern_fault
 from webhook.policy.finding import Finding, refusal
 
 LABEL_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
@@ -21,7 +22,8 @@ IDENTIFIER_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 PERCENT_OR_QUANTITY_PATTERN = r"^([0-9]{1,2}%|[0-9.]+[A-Za-z0-9+-]*)$"
 QUANTITY_PATTERN = r"^[0-9.]+[A-Za-z0-9+-]*$"
 DURATION_PATTERN = r"^(?=.)([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,8}s)?$"
-ALLOW_PATTERN = r"^(s3://|file:///)[^*]*\*?$"
+ALLOW_PATTERN = r"^(s3://|file:///|oci://)[^*]*\*?$"
+S3_PATTERN = r"^s3://[^*]*$"
 
 _LABEL = re.compile(LABEL_PATTERN[:-1])
 _ENV = re.compile(ENV_PATTERN[:-1])
@@ -33,6 +35,7 @@ _QUALIFIED = re.compile(
     r"(?:(?=.{1,253}/)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 )
 _RESOURCE = re.compile(r"[A-Za-z0-9*](?:[A-Za-z0-9_./*-]{0,251}[A-Za-z0-9*])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Words of CEL's grammar, which no variable may be called.
 _CEL_WORDS = frozenset(
@@ -145,6 +148,30 @@ def _max_size(text: str) -> str | None:
     return None if most >= _LEAST_FREE else f"{text} would be that many bytes: write a quantity (500Gi)"
 
 
+def _subdomain(text: str) -> str | None:
+    if _SUBDOMAIN.fullmatch(text) and len(text) <= 253:
+        return None
+    return "must be lower-case letters, digits, '-' and '.', at most 253, as names of cluster objects are"
+
+
+def _throughput(text: str) -> str | None:
+    try:
+        rate = parse_quantity(text)
+    except InvalidQuantity:
+        return "must be a quantity of bytes a second (1200M)"
+    return None if rate >= _LEAST_FREE else f"{text} would be that many bytes a second: write a quantity (1200M)"
+
+
+def _zone(text: str) -> str | None:
+    return None if zone_label(text) else "must be a zone's id (use1-az4) or its name (us-east-1a)"
+
+
+def _s3_prefix(text: str) -> str | None:
+    if not text.startswith("s3://") or canonical_source(text) is None:
+        return "must be a bucket or a prefix of one: s3://BUCKET/PREFIX/"
+    return None
+
+
 def plain_size(quantity: str | int) -> str:
     """Return a well-formed quantity as anybody reads it: bytes in place of signs, exponents and odd suffixes."""
     text = str(quantity)
@@ -223,6 +250,10 @@ MaxSize = Annotated[str, _string(_max_size), Field(json_schema_extra={"pattern":
 Lease = Annotated[str, _string(_lease), Field(json_schema_extra={"pattern": DURATION_PATTERN})]
 Glob = Annotated[str, _string(_glob), Field(json_schema_extra={"minLength": 1, "maxLength": _LONGEST_GLOB})]
 AllowPattern = Annotated[str, _string(pattern_fault), Field(json_schema_extra={"pattern": ALLOW_PATTERN})]
+StorageClassName = Annotated[str, _string(_subdomain)]
+Throughput = Annotated[str, _string(_throughput), Field(json_schema_extra={"pattern": QUANTITY_PATTERN})]
+Zone = Annotated[str, _string(_zone), Field(json_schema_extra={"pattern": LABEL_PATTERN})]
+S3Prefix = Annotated[str, _string(_s3_prefix), Field(json_schema_extra={"pattern": S3_PATTERN})]
 Key = Annotated[str, _string(_qualified)]
 Flag = Annotated[str, _string(_flag)]
 ResourcePattern = Annotated[str, _string(_resource)]

@@ -24,8 +24,8 @@ from pydantic import ValidatorFunctionWrapHandler as Handler
 
 from webhook.kube import image, quantity
 from webhook.policy.allow import canonical_source
-from webhook.policy.document import Metadata, Strict
 from webhook.policy.finding import Finding, distinct, refusal, run_beside, unique
+from webhook.policy.strict import Metadata, Strict
 
 Part = Literal["placement", "hydration", "volumes", "env", "redirect", "awsConfig"]
 Level = Literal["privileged", "baseline", "restricted"]
