@@ -11,6 +11,7 @@ from webhook.kube import Object, image
 from webhook.kube import pod as pods
 from webhook.mutate import placement
 from webhook.mutate.account import Account
+from webhook.mutate.direct import Direct
 from webhook.mutate.load import Load
 from webhook.mutate.placement import Choice
 from webhook.mutate.source import shown
@@ -18,9 +19,12 @@ from webhook.policy.model import Placement, Tenancy
 
 
 def place(
-    pod: Object, matched: Sequence[tuple[Matched, Account]], loads: Sequence[Load], scene: Scene
+    pod: Object, matched: Sequence[tuple[Matched, Account]], loads: Sequence[Load | Direct], scene: Scene
 ) -> tuple[Object, float]:
-    """The pod with the terms that its artifacts earn, and the seconds that these save."""
+    """The pod with the terms that its artifacts earn, and the seconds that these save.
+
+    `loads` are all models that found their place: those the init container brings, and those mounted as they lie.
+    """
     choices: list[Choice] = []
     obstacle = placement.obstacle(scene.sent, usable=scene.facts.placement_usable)
     for each, account in matched:
@@ -69,14 +73,19 @@ def _untracked(least: int) -> str:
     return f" (images under {size} are not tracked)"
 
 
-def _models(loads: Sequence[Load], candidates: Candidates, scene: Scene) -> list[Choice]:
+def _models(loads: Sequence[Load | Direct], candidates: Candidates, scene: Scene) -> list[Choice]:
     found = []
     for load in loads:
         name, what, account = load.source.canonical, load.model.name, load.account
+        if isinstance(load, Direct):
+            choice = _image_volume(load, candidates, scene)
+            if choice is not None:
+                found.append(choice)
+            continue
         if not load.is_shared:
             account.leave(f"{what}: its cache dies with the pod, no node stays warm")
             continue
-        artifact = _held(load, scene)
+        artifact = held(load, scene)
         if artifact is None:
             account.leave(f"{what}: no node is known to hold it")
             continue
@@ -94,7 +103,24 @@ def _models(loads: Sequence[Load], candidates: Candidates, scene: Scene) -> list
     return found
 
 
-def _held(load: Load, scene: Scene) -> Artifact | None:
+def _image_volume(direct: Direct, candidates: Candidates, scene: Scene) -> Choice | None:
+    """The image that is a model, where it is one; what lies in another kind of volume is on no node."""
+    if not direct.reference:
+        return None
+    settings, what, account = scene.facts.settings, direct.model.name, direct.account
+    artifact = scene.facts.inventory.image(direct.reference)
+    if artifact is None:
+        account.leave(f"{what}: no node is known to hold it{_untracked(settings.image_min_bytes)}")
+        return None
+    if 0 < artifact.bytes < settings.image_min_bytes:
+        account.leave(f"{what}: too small to matter, {artifact.bytes // 2**20} MiB")
+        return None
+    wanted, rate = direct.model.placement, settings.image_bytes_per_second
+    name = direct.reference
+    return placement.weigh(artifact, wanted, candidates, rate=rate, name=name, what=what, account=account)
+
+
+def held(load: Load, scene: Scene) -> Artifact | None:
     """What the inventory knows of a model. A cache of everyone's holds what everyone, or this namespace, hydrated.
 
     Which of the two must not depend on the candidates: our own terms narrow them, and a second review would choose

@@ -31,6 +31,7 @@ FIELD_MANAGER = "warmpod-controller"
 INIT_CONTAINER = "warmpod-hydrate"
 VOLUME_PREFIX = "warmpod-"
 VOLUME_CACHE_PREFIX = "warmpod-cache-"
+VOLUME_MODEL_PREFIX = "warmpod-model-"
 VOLUME_AWS_CONFIG = "warmpod-aws-config"
 
 # The installation itself, as manifests/base has it.
@@ -102,5 +103,14 @@ def model_label(source: str, tenant: str) -> str:
 
 def cache_volume(node_cache: str) -> str:
     """The pod volume that holds a NodeCache, within the 63 characters of a DNS label."""
-    name = f"{VOLUME_CACHE_PREFIX}{node_cache}"
-    return name if len(name) <= 63 and "." not in name else f"{VOLUME_CACHE_PREFIX}{digest16(node_cache)}"
+    return _volume(VOLUME_CACHE_PREFIX, node_cache)
+
+
+def model_volume(model: str) -> str:
+    """The pod volume that is a model's image, within the 63 characters of a DNS label."""
+    return _volume(VOLUME_MODEL_PREFIX, model)
+
+
+def _volume(prefix: str, what: str) -> str:
+    name = f"{prefix}{what}"
+    return name if len(name) <= 63 and "." not in name else f"{prefix}{digest16(what)}"
