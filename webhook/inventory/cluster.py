@@ -8,21 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from webhook.inventory.device_objects import ResourceClaim, ResourceClaimTemplate, ResourceSlice
 from webhook.inventory.fleet import Fleet
 from webhook.inventory.model import Inventory
 from webhook.inventory.models import Remembered
-from webhook.inventory.objects import (
-    Namespace,
-    Node,
-    Pod,
-    Resource,
-    ResourceClaim,
-    ResourceClaimTemplate,
-    ResourceSlice,
-    Watched,
-)
+from webhook.inventory.objects import Namespace, Node, PersistentVolume, Pod, Resource, Watched
 from webhook.inventory.rules import Rules
 from webhook.inventory.stock import Stock
+from webhook.inventory.volumes import Volumes
 from webhook.kube import names
 
 __all__ = ["Cluster", "Rules"]
@@ -40,6 +33,9 @@ class Cluster:
         self._replaced: set[Resource] = set()
         self._namespaces: dict[str, dict[str, str]] = {}
         self._is_common_stale = False
+        self._volumes = Volumes()
+        self._server = ""
+        self._is_storage_stale = False
 
     @property
     def synced(self) -> bool:
@@ -90,6 +86,8 @@ class Cluster:
                 if self._namespaces.get(name) != labels:
                     self._namespaces[name] = labels
                     self._change_common()
+            case PersistentVolume():
+                self._change_storage(is_other=self._volumes.put(object))
             case ResourceSlice():
                 fleet.unsettle(fleet.devices.put_slice(object))
             case ResourceClaim() | ResourceClaimTemplate():
@@ -118,6 +116,11 @@ class Cluster:
         )
         self._fleet.unsettle_adopters()
 
+    def serve(self, version: str) -> None:
+        """The API server's minor version ("1.36"), empty when it does not say."""
+        self._change_storage(is_other=version != self._server)
+        self._server = version
+
     def due(self) -> float | None:
         """The time at which the inventory changes though nothing happens: when images of pods that went may be gone."""
         return self._fleet.due()
@@ -132,6 +135,9 @@ class Cluster:
         if self._is_common_stale:
             self._stock.tell(dict(self._namespaces), fleet.devices.classes())
             self._is_common_stale = False
+        if self._is_storage_stale:
+            self._stock.tell_volumes(self._volumes.by_claim(), self._server)
+            self._is_storage_stale = False
         return self._stock.inventory(time=at, named=fleet.models.named, remembered_bytes=fleet.models.remembered_bytes)
 
     def planned(self, node: str) -> Mapping[str, str]:
@@ -167,6 +173,8 @@ class Cluster:
                 return set(fleet.pods)
             case "namespaces":
                 return set(self._namespaces)
+            case "persistentvolumes":
+                return self._volumes.names()
             case "resourceslices":
                 return fleet.devices.slices()
             case "resourceclaims":
@@ -184,6 +192,8 @@ class Cluster:
             case "namespaces":
                 if self._namespaces.pop(key, None) is not None:
                     self._change_common()
+            case "persistentvolumes":
+                self._change_storage(is_other=self._volumes.remove(key))
             case "resourceslices":
                 fleet.unsettle(fleet.devices.remove_slice(key))
             case "resourceclaims":
@@ -199,6 +209,11 @@ class Cluster:
     def _change_common(self) -> None:
         self._is_common_stale = True
         self._fleet.changes += 1
+
+    def _change_storage(self, *, is_other: bool) -> None:
+        if is_other:
+            self._is_storage_stale = True
+            self._fleet.changes += 1
 
 
 def _key(each: Watched) -> str:

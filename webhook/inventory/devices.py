@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple, TypeVar
 
-from webhook.inventory.objects import ResourceClaim, ResourceClaimSpec, ResourceClaimTemplate, ResourceSlice
+from webhook.inventory.device_objects import ResourceClaim, ResourceClaimSpec, ResourceClaimTemplate, ResourceSlice
 
 _Pool = tuple[str, str]
 _Device = tuple[str, str, str]

@@ -122,7 +122,7 @@ class NodeState:
             return None
         held = {holding.label: holding for holding in self.planned} if facts.takes_pods else {}
         missing = frozenset(label for label in held if facts.ours.get(label) != names.NODE_LABEL_WARM)
-        return Row(self.room, facts.labels, facts.taints, held, missing)
+        return Row(self.room, facts.labels, facts.taints, facts.system, facts.kubelet, held, missing)
 
     def _models(self, models: Models) -> Iterator[Holding]:
         reported: set[Key] = set()

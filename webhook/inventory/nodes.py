@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
-from webhook.inventory.objects import Node
+from webhook.ec2.systems import system_of
+from webhook.inventory.objects import Node, NodeInfo
 from webhook.inventory.objects import Taint as NodeTaint
 from webhook.inventory.report import seconds
+from webhook.inventory.versions import minor
 from webhook.kube import names, quantity
 from webhook.kube.accelerator import Accelerators
 
@@ -30,6 +32,7 @@ LEAVING = (
 
 _OURS = re.compile(rf"{re.escape(names.NODE_LABEL_PREFIX)}(?:(?:image|model)-[0-9a-f]{{16}}|boot)")
 _MOST = 2**53
+_NOTHING_SAID = NodeInfo()
 
 Taint = tuple[str, str, str]
 """Key, value, effect."""
@@ -40,7 +43,8 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
 
     `created` is in unix seconds, 0 when not known. `takes_pods`: ready, not cordoned, and not about to go; `deleted`:
     somebody deletes the object. `labels` are all but those of our prefix, `ours` those that Warmpod sets.
-    `accelerators` is what is allocatable of each, `images` the digest of the list of images as it came.
+    `accelerators` is what is allocatable of each, `images` the digest of the list of images as it came. `system` and
+    `kubelet` are its operating system (`webhook.ec2.systems`) and its kubelet's minor version, empty when not said.
     """
 
     uid: str
@@ -53,6 +57,8 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
     taints: tuple[Taint, ...]
     accelerators: dict[str, int]
     images: bytes
+    system: str
+    kubelet: str
 
 
 def facts(node: Node, accelerators: Accelerators, known: NodeFacts | None) -> NodeFacts:
@@ -71,10 +77,11 @@ def facts(node: Node, accelerators: Accelerators, known: NodeFacts | None) -> No
     ready = status is not None and any(
         each.type == "Ready" and each.status == "True" for each in status.conditions or ()
     )
+    info = (status.node_info if status else None) or _NOTHING_SAID
     found = NodeFacts(
         uid=node.metadata.uid,
         created=seconds(node.metadata.creation_timestamp) or 0.0,
-        boot=status.node_info.boot_id if status and status.node_info else "",
+        boot=info.boot_id,
         takes_pods=ready and not cordoned and not deleted and not any(_is_leaving(key) for key, _, _ in taints),
         deleted=deleted,
         labels=labels,
@@ -82,6 +89,8 @@ def facts(node: Node, accelerators: Accelerators, known: NodeFacts | None) -> No
         taints=taints,
         accelerators=_allocatable(status.allocatable if status else None, accelerators),
         images=hashlib.blake2b(status.images if status else b"", digest_size=16).digest(),
+        system=system_of(info.os_image),
+        kubelet=minor(info.kubelet_version),
     )
     if known is not None:
         if known == found:

@@ -10,27 +10,22 @@ from typing import Any, Literal
 
 import msgspec
 
-Resource = Literal["nodes", "pods", "namespaces", "resourceslices", "resourceclaims", "resourceclaimtemplates"]
+from webhook.inventory.device_objects import ResourceClaim, ResourceClaimTemplate, ResourceSlice
+from webhook.inventory.metadata import Metadata, Read
+
+Resource = Literal[
+    "nodes",
+    "pods",
+    "namespaces",
+    "persistentvolumes",
+    "resourceslices",
+    "resourceclaims",
+    "resourceclaimtemplates",
+]
 """The plural names of what is watched. The last three are served with dynamic resource allocation only."""
 
 
-class _Read(msgspec.Struct, gc=False, rename="camel"):
-    pass
-
-
-class Metadata(_Read):
-    """An object's metadata. Timestamps are RFC 3339 text; that of a deletion is there once one is asked for."""
-
-    name: str = ""
-    namespace: str = ""
-    uid: str = ""
-    resource_version: str = ""
-    labels: dict[str, str] | None = None
-    creation_timestamp: str | None = None
-    deletion_timestamp: str | None = None
-
-
-class Taint(_Read):
+class Taint(Read):
     """A taint: `effect` is NoSchedule, PreferNoSchedule or NoExecute."""
 
     key: str
@@ -38,27 +33,29 @@ class Taint(_Read):
     value: str | None = None
 
 
-class NodeSpec(_Read):
+class NodeSpec(Read):
     """A node's spec."""
 
     unschedulable: bool = False
     taints: list[Taint] | None = None
 
 
-class Condition(_Read):
+class Condition(Read):
     """One of a node's conditions."""
 
     type: str
     status: str
 
 
-class NodeInfo(_Read):
+class NodeInfo(Read):
     """What the kubelet says of its machine."""
 
     boot_id: str = msgspec.field(name="bootID", default="")
+    os_image: str = ""
+    kubelet_version: str = ""
 
 
-class NodeStatus(_Read):
+class NodeStatus(Read):
     """A node's status. `images` stays undecoded: a heartbeat repeats the whole list, byte for byte."""
 
     allocatable: dict[str, Any] | None = None
@@ -67,7 +64,7 @@ class NodeStatus(_Read):
     node_info: NodeInfo | None = None
 
 
-class Node(_Read):
+class Node(Read):
     """A node."""
 
     metadata: Metadata
@@ -75,21 +72,21 @@ class Node(_Read):
     status: NodeStatus | None = None
 
 
-class ContainerImage(_Read):
+class ContainerImage(Read):
     """One entry of a node's `status.images`: at most five names, digests first."""
 
     names: list[str] | None = None
     size_bytes: int = 0
 
 
-class Resources(_Read):
+class Resources(Read):
     """A container's resources: quantities as the API spells them, text or numbers."""
 
     requests: dict[str, Any] | None = None
     limits: dict[str, Any] | None = None
 
 
-class Container(_Read):
+class Container(Read):
     """A container, init container or ephemeral container of a pod's spec."""
 
     name: str = ""
@@ -98,7 +95,7 @@ class Container(_Read):
     resources: Resources | None = None
 
 
-class PodSpec(_Read):
+class PodSpec(Read):
     """A pod's spec. `affinity` is read for the terms that Warmpod put there."""
 
     node_name: str = ""
@@ -109,13 +106,13 @@ class PodSpec(_Read):
     affinity: dict[str, Any] | None = None
 
 
-class Running(_Read):
+class Running(Read):
     """A container's state while it runs."""
 
     started_at: str | None = None
 
 
-class Terminated(_Read):
+class Terminated(Read):
     """A container's state once it ended. `message` is what it wrote for its last words, at most 4 KiB."""
 
     exit_code: int = 0
@@ -124,32 +121,32 @@ class Terminated(_Read):
     finished_at: str | None = None
 
 
-class ContainerState(_Read):
+class ContainerState(Read):
     """One of the two, or neither while it waits."""
 
     running: Running | None = None
     terminated: Terminated | None = None
 
 
-class ImageVolumeStatus(_Read):
+class ImageVolumeStatus(Read):
     """What an image volume was mounted from."""
 
     image_ref: str = ""
 
 
-class VolumeStatus(_Read):
+class VolumeStatus(Read):
     """The status of a volume's source, by kind."""
 
     image: ImageVolumeStatus | None = None
 
 
-class VolumeMountStatus(_Read):
+class VolumeMountStatus(Read):
     """The status of a mount."""
 
     volume_status: VolumeStatus | None = None
 
 
-class ContainerStatus(_Read):
+class ContainerStatus(Read):
     """A container's status: `image` is the name it runs by, `image_id` names the bytes, often by digest."""
 
     name: str = ""
@@ -160,7 +157,7 @@ class ContainerStatus(_Read):
     volume_mounts: list[VolumeMountStatus] | None = None
 
 
-class PodStatus(_Read):
+class PodStatus(Read):
     """A pod's status."""
 
     phase: str = ""
@@ -169,7 +166,7 @@ class PodStatus(_Read):
     ephemeral_container_statuses: list[ContainerStatus] | None = None
 
 
-class Pod(_Read):
+class Pod(Read):
     """A pod."""
 
     metadata: Metadata
@@ -177,120 +174,53 @@ class Pod(_Read):
     status: PodStatus | None = None
 
 
-class Namespace(_Read):
+class Namespace(Read):
     """A namespace."""
 
     metadata: Metadata
 
 
-class Device(_Read):
-    """A device of a pool."""
+class VolumeNodeAffinity(Read):
+    """From which nodes a volume can be reached: a node selector, as pods have it."""
 
-    name: str
-
-
-class ResourcePool(_Read):
-    """The pool that a slice belongs to."""
-
-    name: str = ""
-    generation: int = 0
+    required: dict[str, Any] | None = None
 
 
-class ResourceSliceSpec(_Read):
-    """What a driver offers, on one node when `node_name` is set."""
-
-    driver: str = ""
-    pool: ResourcePool | None = None
-    node_name: str | None = None
-    devices: list[Device] | None = None
-
-
-class ResourceSlice(_Read):
-    """A resource slice."""
-
-    metadata: Metadata
-    spec: ResourceSliceSpec | None = None
-
-
-class ExactDeviceRequest(_Read):
-    """A request for devices of one class."""
-
-    device_class_name: str = ""
-
-
-class DeviceRequest(_Read):
-    """A request: exactly one thing, or the first of several that can be had."""
+class ClaimReference(Read):
+    """The claim that a volume is bound to."""
 
     name: str = ""
-    exactly: ExactDeviceRequest | None = None
-    first_available: list[ExactDeviceRequest] | None = None
+    namespace: str = ""
 
 
-class DeviceClaim(_Read):
-    """What a claim asks for."""
+class PersistentVolumeSpec(Read):
+    """A persistent volume's spec: not what it is made of, only whose it is and where."""
 
-    requests: list[DeviceRequest] | None = None
-
-
-class ResourceClaimSpec(_Read):
-    """A claim's spec."""
-
-    devices: DeviceClaim | None = None
+    claim_ref: ClaimReference | None = None
+    node_affinity: VolumeNodeAffinity | None = None
 
 
-class DeviceAllocation(_Read):
-    """A device that a claim got."""
+class PersistentVolumeStatus(Read):
+    """A persistent volume's status."""
 
-    driver: str = ""
-    pool: str = ""
-    device: str = ""
+    phase: str = ""
 
 
-class DeviceAllocations(_Read):
-    """All devices that a claim got."""
-
-    results: list[DeviceAllocation] | None = None
-
-
-class Allocation(_Read):
-    """What a claim got."""
-
-    devices: DeviceAllocations | None = None
-
-
-class ResourceClaimStatus(_Read):
-    """A claim's status."""
-
-    allocation: Allocation | None = None
-
-
-class ResourceClaim(_Read):
-    """A resource claim."""
+class PersistentVolume(Read):
+    """A persistent volume."""
 
     metadata: Metadata
-    spec: ResourceClaimSpec | None = None
-    status: ResourceClaimStatus | None = None
+    spec: PersistentVolumeSpec | None = None
+    status: PersistentVolumeStatus | None = None
 
 
-class ResourceClaimTemplateSpec(_Read):
-    """What the claims made of a template look like."""
-
-    spec: ResourceClaimSpec | None = None
-
-
-class ResourceClaimTemplate(_Read):
-    """A template of resource claims."""
-
-    metadata: Metadata
-    spec: ResourceClaimTemplateSpec | None = None
-
-
-Watched = Node | Pod | Namespace | ResourceSlice | ResourceClaim | ResourceClaimTemplate
+Watched = Node | Pod | Namespace | PersistentVolume | ResourceSlice | ResourceClaim | ResourceClaimTemplate
 
 TYPES: dict[Resource, type[Watched]] = {
     "nodes": Node,
     "pods": Pod,
     "namespaces": Namespace,
+    "persistentvolumes": PersistentVolume,
     "resourceslices": ResourceSlice,
     "resourceclaims": ResourceClaim,
     "resourceclaimtemplates": ResourceClaimTemplate,

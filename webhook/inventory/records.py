@@ -62,6 +62,10 @@ class Part(msgspec.Struct, gc=False, rename="camel", omit_defaults=True):
     taints: list[Tainted] = []
     namespaces: dict[str, dict[str, str]] = {}
     resource_claims: dict[str, list[str]] = {}
+    systems: dict[str, _Nodes] = {}
+    kubelets: dict[str, _Nodes] = {}
+    server: Annotated[str, msgspec.Meta(max_length=253)] = ""
+    volumes: dict[str, list[dict[str, Any]]] = {}
 
 
 class Header(msgspec.Struct, gc=False):

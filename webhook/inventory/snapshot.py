@@ -21,6 +21,7 @@ from webhook.inventory.nodeset import Column, NodeSet
 from webhook.inventory.records import SCHEMA, First, Header, Part, UnreadableSnapshot, Whole
 from webhook.inventory.snapshot_pieces import Piece, piece
 from webhook.inventory.snapshot_writing import Encoder, encode
+from webhook.kube import Object
 
 __all__ = ["Decoder", "Encoder", "UnreadableSnapshot", "decode", "encode"]
 
@@ -144,12 +145,14 @@ def _inventory(identity: str, time: datetime, pieces: Sequence[Piece], between: 
     namespaces: dict[str, dict[str, str]] = {}
     claims: dict[str, tuple[str, ...]] = {}
     taints: list[Taint] = []
+    volumes: dict[str, tuple[Object, ...]] = {}
     for each in pieces:
         nodes += each.nodes
         artifacts += each.artifacts
         taints += each.taints
         namespaces.update(each.namespaces)
         claims.update(each.claims)
+        volumes.update(each.volumes)
     between()
     if len({node.name for node in nodes}) != len(nodes):
         raise UnreadableSnapshot(f"node {_twice(node.name for node in nodes)!r} is listed twice")
@@ -167,10 +170,22 @@ def _inventory(identity: str, time: datetime, pieces: Sequence[Piece], between: 
         claims=claims,
         labels=_labels(pieces),
         taints=taints,
+        systems=_together([each.systems for each in pieces]),
+        kubelets=_together([each.kubelets for each in pieces]),
+        server=next((each.server for each in pieces if each.server), ""),
+        volumes=volumes,
     )
     between()
     _ = inventory.columns  # made here, so that no review has to
     return inventory
+
+
+def _together(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in parts:
+        for key, mask in part.items():
+            found[key] = found.get(key, 0) | mask
+    return found
 
 
 def _labels(pieces: Iterable[Piece]) -> Mapping[str, Column] | None:

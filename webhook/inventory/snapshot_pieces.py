@@ -9,7 +9,7 @@ from webhook.inventory import nodeset
 from webhook.inventory.model import Artifact, NodeRoom, Taint
 from webhook.inventory.nodeset import NodeSet
 from webhook.inventory.records import Held, Node, Part, UnreadableSnapshot
-from webhook.kube import names
+from webhook.kube import Object, names
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,10 @@ class Piece:
     taints: list[Taint]
     namespaces: dict[str, dict[str, str]]
     claims: dict[str, tuple[str, ...]]
+    systems: dict[str, int]
+    kubelets: dict[str, int]
+    server: str
+    volumes: dict[str, tuple[Object, ...]]
 
 
 def piece(part: Part, count: int, where: str) -> Piece:
@@ -38,7 +42,18 @@ def piece(part: Part, count: int, where: str) -> Piece:
         ],
         namespaces=part.namespaces,
         claims={name: tuple(classes) for name, classes in part.resource_claims.items()},
+        systems={each: _load(nodes, count, f"{where}system {each!r}") for each, nodes in part.systems.items()},
+        kubelets={each: _load(nodes, count, f"{where}kubelet {each!r}") for each, nodes in part.kubelets.items()},
+        server=part.server,
+        volumes={_claim(claim, where): tuple(terms) for claim, terms in part.volumes.items()},
     )
+
+
+def _claim(claim: str, where: str) -> str:
+    namespace, _, name = claim.partition("/")
+    if not namespace or not name or "/" in name:
+        raise UnreadableSnapshot(f"{where}volumes: {claim!r} is not NAMESPACE/CLAIM")
+    return claim
 
 
 def _nodes(nodes: Iterable[Node]) -> list[NodeRoom]:

@@ -110,6 +110,26 @@ def _sections(inventory: Inventory) -> Iterator[_Section]:
         lambda: sorted(claims.items()),
         lambda some: Part(resource_claims={name: list(classes) for name, classes in some}),
     )
+    systems, kubelets, server, volumes = inventory.systems, inventory.kubelets, inventory.server, inventory.volumes
+    yield _Section(
+        "systems",
+        systems,
+        lambda: sorted(systems.items()),
+        lambda some: Part(systems={system: nodeset.dump(nodes) for system, nodes in some}),
+    )
+    yield _Section(
+        "kubelets",
+        kubelets,
+        lambda: sorted(kubelets.items()),
+        lambda some: Part(kubelets={version: nodeset.dump(nodes) for version, nodes in some}),
+    )
+    yield _Section("server", server, lambda: [server] if server else [], lambda some: Part(server=some[0]))
+    yield _Section(
+        "volumes",
+        volumes,
+        lambda: sorted(volumes.items()),
+        lambda some: Part(volumes={claim: list(terms) for claim, terms in some}),
+    )
 
 
 def _column(key: str, column: Mapping[str, int]) -> _Section:

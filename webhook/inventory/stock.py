@@ -13,6 +13,7 @@ from webhook.inventory.columns import Columns
 from webhook.inventory.model import Artifact, Inventory, NodeRoom, Taint
 from webhook.inventory.nodes import Taint as NodeTaint
 from webhook.inventory.plan import Holding
+from webhook.inventory.volumes import Terms
 
 # To change one node in a set copies the set, and all sets when a node comes or goes: beyond so many of these, or one
 # in so many of those, they are made anew.
@@ -24,12 +25,15 @@ class Row(NamedTuple):
     """What one accelerator node adds to the inventory.
 
     `held` are the artifacts that it is warm for, by label; `missing` the labels of those that it does not bear.
-    `labels` are never changed in place, so that the same object means the same labels.
+    `labels` are never changed in place, so that the same object means the same labels. `system` and `kubelet` are empty
+    where the node does not say.
     """
 
     room: NodeRoom
     labels: Mapping[str, str]
     taints: tuple[NodeTaint, ...]
+    system: str
+    kubelet: str
     held: Mapping[str, Holding]
     missing: frozenset[str]
 
@@ -50,6 +54,8 @@ class Stock:
         self._missing: Columns[str] = Columns()
         self._labels: Columns[tuple[str, str]] = Columns()
         self._taints: Columns[NodeTaint] = Columns()
+        self._systems: Columns[str] = Columns()
+        self._kubelets: Columns[str] = Columns()
         self._sizes: dict[str, dict[int, int]] = {}
         self._holdings: dict[str, Holding] = {}
         self._artifacts: dict[str, tuple[Artifact, bytes]] = {}
@@ -57,13 +63,23 @@ class Stock:
         self._label_view: dict[str, dict[str, int]] = {}
         self._taint_view: tuple[Taint, ...] = ()
         self._namespaces: Mapping[str, Mapping[str, str]] = {}
+        self._system_view: dict[str, int] = {}
+        self._kubelet_view: dict[str, int] = {}
         self._claims: Mapping[str, tuple[str, ...]] = {}
         self._common_print = _digest([{}, {}])
+        self._volumes: Mapping[str, Terms] = {}
+        self._server = ""
+        self._storage_print = _digest([{}, ""])
 
     def tell(self, namespaces: Mapping[str, Mapping[str, str]], claims: Mapping[str, tuple[str, ...]]) -> None:
         """The labels of namespaces and the classes of claims, which are not changed in place from here on."""
         self._namespaces, self._claims = namespaces, claims
         self._common_print = _digest([namespaces, claims])
+
+    def tell_volumes(self, volumes: Mapping[str, Terms], server: str) -> None:
+        """The terms of claimed volumes, not changed in place from here on, and the API server's version."""
+        self._volumes, self._server = volumes, server
+        self._storage_print = _digest([volumes, server])
 
     def update(self, changed: Mapping[str, Row | None]) -> None:
         """Take in the rows of nodes that changed; None for one that is no accelerator node any more."""
@@ -87,6 +103,8 @@ class Stock:
         else:
             self._rebuild()
         self._view_labels()
+        self._system_view = _view(self._systems, self._system_view)
+        self._kubelet_view = _view(self._kubelets, self._kubelet_view)
 
     def inventory(
         self,
@@ -103,6 +121,7 @@ class Stock:
         for label in self._ordered:
             identity.update(self._artifacts[label][1])
         identity.update(self._common_print)
+        identity.update(self._storage_print)
         return Inventory(
             id=identity.hexdigest()[:16],
             time=time,
@@ -112,6 +131,10 @@ class Stock:
             claims=self._claims,
             labels=dict(self._label_view),
             taints=self._taint_view,
+            systems=self._system_view,
+            kubelets=self._kubelet_view,
+            server=self._server,
+            volumes=self._volumes,
         )
 
     def _move(self, name: str, before: Row | None, now: Row | None) -> None:
@@ -139,6 +162,8 @@ class Stock:
             (self._missing, row.missing),
             (self._labels, row.labels.items()),
             (self._taints, row.taints),
+            (self._systems, _said(row.system)),
+            (self._kubelets, _said(row.kubelet)),
         )
 
     def _rebuild(self) -> None:
@@ -149,6 +174,8 @@ class Stock:
         self._missing.rebuild([row.missing for row in rows])
         self._labels.rebuild([row.labels.items() for row in rows])
         self._taints.rebuild([row.taints for row in rows])
+        self._systems.rebuild([_said(row.system) for row in rows])
+        self._kubelets.rebuild([_said(row.kubelet) for row in rows])
 
     def _count(self, before: Row | None, now: Row | None) -> None:
         """Keep count of the sizes that nodes give an artifact, and of what is known of it."""
@@ -218,17 +245,33 @@ class Stock:
             self._taints.touched.clear()
 
 
+def _said(word: str) -> tuple[str, ...]:
+    return (word,) if word else ()
+
+
+def _view(column: Columns[str], last: dict[str, int]) -> dict[str, int]:
+    """The sets of a column as they are now: the very mapping of last time where none of them changed."""
+    if not column.touched:
+        return last
+    column.touched.clear()
+    return {key: column[key] for key in sorted(column)}
+
+
 def _rank(artifact: Artifact) -> tuple[str, str, str, str]:
     return (artifact.kind, artifact.name, artifact.tenant, artifact.label)
 
 
 def _print_of(row: Row, before: _Known | None) -> bytes:
     """What tells this row from others: digests of what seldom changes and of what often does."""
-    if before is not None and before.row.labels is row.labels and before.row.taints == row.taints:
+    if before is not None and before.row.labels is row.labels and _lasting(before.row) == _lasting(row):
         lasting = before.print[:16]
     else:
-        lasting = _digest([row.labels, row.taints])
+        lasting = _digest([row.labels, *_lasting(row)])
     return lasting + _digest([row.room.name, row.room.accelerators])
+
+
+def _lasting(row: Row) -> tuple[tuple[NodeTaint, ...], str, str]:
+    return row.taints, row.system, row.kubelet
 
 
 def _print_of_artifact(artifact: Artifact) -> bytes:

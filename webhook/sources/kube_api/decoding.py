@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from webhook.inventory.objects import TYPES, Metadata, Node, Resource, Watched
+from webhook.inventory.metadata import Metadata
+from webhook.inventory.objects import TYPES, Node, Resource, Watched
 from webhook.sources.kube_api.failure import UNDECODABLE, shown
 
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"

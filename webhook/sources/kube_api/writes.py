@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from webhook.inventory.objects import Metadata
+from webhook.inventory.metadata import Metadata
 from webhook.kube import names
 from webhook.sources.kube_api.failure import UNDECODABLE, ApiFailure
 from webhook.sources.kube_api.request import Request
