@@ -9,18 +9,21 @@ from collections.abc import Mapping
 from webhook.daemon.logs import LOGGER
 from webhook.inventory.cluster import Cluster
 from webhook.inventory.objects import Resource
-from webhook.sources.kube_api import KubeApi
+from webhook.inventory.versions import minor
+from webhook.sources.kube_api import ApiFailure, KubeApi
 from webhook.sources.kube_api.follow import Changed, Listed, follow
 from webhook.sources.kube_api.stats import WatchStats
 
 REQUIRED: tuple[Resource, ...] = ("nodes", "pods", "namespaces")
-OPTIONAL: tuple[Resource, ...] = ("resourceslices", "resourceclaims", "resourceclaimtemplates")
-"""Served by clusters with dynamic resource allocation only."""
+OPTIONAL: tuple[Resource, ...] = ("persistentvolumes", "resourceslices", "resourceclaims", "resourceclaimtemplates")
+"""Volumes may be forbidden to us; the others are served by clusters with dynamic resource allocation only."""
 
 SILENT_SECONDS = 100.0
 """An API server that sends bookmarks does so about once a minute; after so long without a word it may have hung."""
 
 _AGAIN_SECONDS = 5.0
+_VERSION_SECONDS = 300.0
+"""Between two looks at the API server's version: an upgrade takes longer."""
 _UNREADABLE_SECONDS = 10.0
 _UNREADABLE_SHOWN = 5
 
@@ -82,6 +85,20 @@ class Intake:
             for resource in self.stats:
                 group.create_task(self._follow(resource))
             group.create_task(self._tell())
+            group.create_task(self._ask_version())
+
+    async def _ask_version(self) -> None:
+        """Keep the API server's version; nobody waits for it, and whoever needs it does without while it is unknown."""
+        told = ""
+        while True:
+            try:
+                self._cluster.serve(minor(await self._api.version()))
+                told = ""
+            except ApiFailure as failure:  # what was known before stays: API servers are seldom set back
+                if str(failure) != told:
+                    LOGGER.warning("version not known", extra={"fields": {"error": str(failure)}})
+                told = str(failure)
+            await asyncio.sleep(_VERSION_SECONDS)
 
     async def _tell(self) -> None:
         """Name what cannot be read in the log, some of it; `/readyz` and `/metrics` only count."""

@@ -14,8 +14,13 @@ from webhook.controller.publisher import Publisher
 from webhook.controller.upkeep import Upkeep, UpkeepState
 from webhook.daemon.health import Check, is_ready
 from webhook.inventory.cluster import Cluster
+from webhook.inventory.objects import Resource
 
 _STUCK_SECONDS = 10.0
+_UNSERVED = "not served, and not needed"
+_ABSENT: dict[Resource, str] = {
+    "persistentvolumes": "not allowed: the zones of volumes are not known; apply the RBAC of manifests/base"
+}
 _PROBLEMS, _PROBLEM_CHARACTERS = 12, 300
 _OLD_SECONDS = 60.0  # twice what a snapshot gets without a change
 
@@ -112,7 +117,7 @@ class Status:
         for resource, stats in self.intake.stats.items():
             problem = self.intake.problem(resource)
             if problem is None and not stats.synced:
-                problem = "not served, and not needed" if resource in OPTIONAL else "not listed yet"
+                problem = _ABSENT.get(resource, _UNSERVED) if resource in OPTIONAL else "not listed yet"
                 checks.append(Check(f"watch {resource}", resource in OPTIONAL, problem, required=False))
                 continue
             detail = problem or f"{stats.lists} lists, {sum(stats.restarts.values())} restarts"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from webhook.controller.intake import OPTIONAL, REQUIRED
 from webhook.inventory.cluster import Cluster
 from webhook.inventory.model import Inventory
 from webhook.inventory.rules import Rules
+from webhook.inventory.versions import minor
 from webhook.kube.accelerator import Accelerators
 from webhook.sources import dump_files
 from webhook.sources.kube_api import ApiFailure, KubeApi
@@ -45,6 +47,8 @@ async def _take_stock(
                     continue
                 raise
             cluster.replace(resource, objects, time.time())
+        with suppress(ApiFailure):  # nothing here stands on it
+            cluster.serve(minor(await api.version()))
         return api.server, cluster.inventory(time.time())
 
 

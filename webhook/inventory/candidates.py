@@ -1,14 +1,14 @@
 """On which nodes a pod could run: its accelerators, selectors and tolerations against what is known of the nodes.
 
 The rules are the scheduler's (k8s.io/component-helpers/scheduling/corev1, plugins NodeAffinity, TaintToleration,
-NodeResourcesFit), but for what a snapshot does not hold: CPU, memory, volumes, ports, affinity to other pods. So these
-are the nodes among which warmth may make a difference, not a promise.
+NodeResourcesFit, VolumeBinding), but for what a snapshot does not hold: CPU, memory, claims that are not bound, ports,
+affinity to other pods. So these are the nodes among which warmth may make a difference, not a promise.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -48,10 +48,11 @@ class Demand:
 
     `amounts` are accelerators and how many of each; a name without a slash is a device class of dynamic resource
     allocation. `selector` is the pod's nodeSelector, `terms` its required node affinity as
-    `affinity.required_terms` gives it, `tolerations` its tolerations.
+    `affinity.required_terms` gives it, `tolerations` its tolerations. `volumes` are the terms of each bound volume that
+    it claims, as far as a volume has any.
     """
 
-    __slots__ = ("_hash", "_key", "amounts", "selector", "terms", "tolerations")
+    __slots__ = ("_hash", "_key", "amounts", "selector", "terms", "tolerations", "volumes")
 
     def __init__(
         self,
@@ -59,12 +60,15 @@ class Demand:
         selector: Object,
         terms: Sequence[Object],
         tolerations: Sequence[Object],
+        volumes: Sequence[Sequence[Object]] = (),
     ) -> None:
         self.amounts = tuple(sorted(amounts.items()))
         self.selector = selector
         self.terms = terms
         self.tolerations = tolerations
-        self._key = (self.amounts, _text((selector, terms, tolerations)) if selector or terms or tolerations else b"")
+        self.volumes = volumes
+        asked = (selector, terms, tolerations, volumes)
+        self._key = (self.amounts, _text(asked) if any(asked) else b"")
         self._hash = hash(self._key)
 
     def __eq__(self, other: object) -> bool:
@@ -82,7 +86,7 @@ class Demand:
     def is_modest(self) -> bool:
         """Whether it asks for no more than one review can look at; our own labels do not count."""
         asked = len(self.selector) + len(self.tolerations) + len(self.terms)
-        for term in self.terms:
+        for term in (*self.terms, *(term for volume in self.volumes for term in volume)):
             for field in ("matchExpressions", "matchFields"):
                 for requirement in pods.objects(term.get(field)):
                     if not _is_ours(requirement.get("key")):
@@ -91,8 +95,11 @@ class Demand:
         return asked <= _MOST_ASKED
 
 
-def demand_of(pod: Object, resources: frozenset[str]) -> Demand:
-    """The demand of a pod, as far as these accelerators and device classes go. Never fails, whatever the pod holds."""
+def demand_of(pod: Object, resources: frozenset[str], volumes: Sequence[Sequence[Object]] = ()) -> Demand:
+    """The demand of a pod, as far as these accelerators and device classes go. Never fails, whatever the pod holds.
+
+    `volumes` is what `terms_of_claims` says of it.
+    """
     asked = footprint.effective_requests(pod, resources) if resources else {}
     # A claim names devices by properties, so how many of a class it takes is not known; one is the least.
     amounts = {name: asked.get(name, 1) for name in resources}
@@ -102,7 +109,32 @@ def demand_of(pod: Object, resources: frozenset[str]) -> Demand:
         pods.mapping(spec.get("nodeSelector")),
         affinity.required_terms(pod),
         pods.objects(spec.get("tolerations")),
+        volumes,
     )
+
+
+def claims_of(pod: Object) -> list[str]:
+    """The names of the claims that a pod's volumes name, each once. Those of a StatefulSet are among them.
+
+    A generic ephemeral volume is not: its claim is made after the pod, and bound where the pod may run.
+    """
+    found: dict[str, None] = {}
+    for volume in pods.objects(pods.spec(pod).get("volumes")):
+        name = pods.mapping(volume.get("persistentVolumeClaim")).get("claimName")
+        if type(name) is str and name:
+            found[name] = None
+    return list(found)
+
+
+def terms_of_claims(
+    claims: Iterable[str], namespace: str, volumes: Mapping[str, Sequence[Object]]
+) -> list[Sequence[Object]]:
+    """The terms of each volume that these claims of a namespace are bound to, each once, in one order.
+
+    `volumes` is `Inventory.volumes`; a claim that it does not know restricts nothing.
+    """
+    found = {_text(terms): terms for claim in claims if (terms := volumes.get(f"{namespace}/{claim}"))}
+    return [found[text] for text in sorted(found)]
 
 
 def _text(asked: object) -> bytes:
@@ -160,6 +192,8 @@ class Columns:
             selected &= self._value(key, value)
         if demand.terms and selected:
             selected &= reduce(or_, map(self._term, demand.terms))
+        for terms in demand.volumes:
+            selected &= reduce(or_, map(self._term, terms)) if selected else 0
         return selected
 
     def _term(self, term: Object) -> int:

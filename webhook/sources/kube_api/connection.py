@@ -7,14 +7,24 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from webhook.inventory.objects import Resource, Watched
 from webhook.sources.kube_api import credentials, listing, writes
 from webhook.sources.kube_api.backoff import Pace
+from webhook.sources.kube_api.failure import UNDECODABLE, ApiFailure
+from webhook.sources.kube_api.request import Get
 
 if TYPE_CHECKING:
     from kubernetes.aio.client import ApiClient
 
     from webhook.sources.kube_api.transport import Transport
+
+
+class _Version(msgspec.Struct, rename="camel"):
+    """What `/version` answers."""
+
+    git_version: str = ""
 
 
 class KubeApi:
@@ -53,6 +63,14 @@ class KubeApi:
         """All objects of a resource and the list's resource version. Raises `ApiFailure`."""
         found = await listing.read(self.transport, resource, Pace())
         return found.objects, found.version
+
+    async def version(self) -> str:
+        """The API server's version, such as `v1.36.2`; empty where it does not say. Raises `ApiFailure`."""
+        request = Get("ask the API server for its version", "/version")
+        try:
+            return msgspec.json.decode(await self.transport.call(request), type=_Version).git_version
+        except UNDECODABLE as error:
+            raise ApiFailure(request.what, "garbage", "the answer is no version") from error
 
     async def apply_labels(self, node: str, uid: str, labels: Mapping[str, str]) -> Mapping[str, str]:
         """Make `labels` all of ours on the node; returns those that it then bears. See `writes.apply_labels`."""

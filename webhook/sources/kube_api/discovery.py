@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from webhook.sources.kube_api.failure import UNDECODABLE, ApiFailure
 from webhook.sources.kube_api.objects import Kind
+from webhook.sources.kube_api.request import Get
 
 if TYPE_CHECKING:
     from webhook.sources.kube_api.connection import KubeApi
@@ -33,19 +34,6 @@ class UnknownObject(LookupError):
     def __init__(self, text: str, hint: str = "") -> None:
         super().__init__(text)
         self.hint = hint
-
-
-@dataclass(frozen=True, slots=True)
-class Get:
-    """A plain GET of a path. `what` is what it is for, to follow after "cannot"."""
-
-    what: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    accept: str = "application/json"
-    method: str = "GET"
-    body: Any = None
-    content_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)

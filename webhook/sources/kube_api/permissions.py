@@ -1,6 +1,7 @@
 """Every request that Warmpod makes of the Kubernetes API for its inventory, as RBAC names them.
 
-The Lease of the election is not here: whoever holds the election asks for it.
+The Lease of the election is not here: whoever holds the election asks for it. Nor is the API server's version, which
+Kubernetes' own role `system:public-info-viewer` lets everyone read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ COLLECTIONS: dict[Resource, str] = {
     "nodes": "/api/v1/nodes",
     "pods": "/api/v1/pods",
     "namespaces": "/api/v1/namespaces",
+    "persistentvolumes": "/api/v1/persistentvolumes",
     "resourceslices": f"/apis/{DRA_GROUP}/v1/resourceslices",
     "resourceclaims": f"/apis/{DRA_GROUP}/v1/resourceclaims",
     "resourceclaimtemplates": f"/apis/{DRA_GROUP}/v1/resourceclaimtemplates",

@@ -81,3 +81,16 @@ class Request:
     def path(self) -> str:
         """The URL's path."""
         return COLLECTIONS[self.resource] + (f"/{quote(self.name, safe='')}" if self.name else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """A plain GET of a path. `what` is what it is for, to follow after "cannot"."""
+
+    what: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    accept: str = "application/json"
+    method: str = "GET"
+    body: Any = None
+    content_type: str = "application/json"
