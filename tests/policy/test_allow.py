@@ -28,6 +28,10 @@ ACME = ("s3://acme-models/*", "file:///fsx/models/*")
         ("s3://my-access-point-alias-s3alias/x", "s3://my-access-point-alias-s3alias/x/"),
         ("file:///fsx/models", "file:///fsx/models/"),
         ("file:///fsx", "file:///fsx/"),
+        ("oci://ghcr.io/acme/llama:v1", "oci://ghcr.io/acme/llama:v1"),
+        ("oci://ghcr.io/acme/llama", "oci://ghcr.io/acme/llama:latest"),
+        ("oci://localhost/llama:v1", "oci://localhost/llama:v1"),
+        (f"oci://r.io:5000/a/b@sha256:{'0' * 64}", f"oci://r.io:5000/a/b@sha256:{'0' * 64}"),
     ],
 )
 def test_canonical(text: str, canonical: str) -> None:
@@ -37,6 +41,13 @@ def test_canonical(text: str, canonical: str) -> None:
 
 HOSTILE = {
     "empty": "",
+    "artifact-without-registry": "oci://acme/llama:v1",
+    "artifact-of-docker-hub-by-default": "oci://llama",
+    "artifact-in-upper-case": "oci://ghcr.io/Acme/llama:v1",
+    "artifact-with-tag-and-digest": f"oci://ghcr.io/acme/llama:v1@sha256:{'0' * 64}",
+    "artifact-with-slash": "oci://ghcr.io/acme/llama/",
+    "artifact-of-another-registry-inside": "oci://index.docker.io/acme/llama:v1",
+    "artifact-with-newline": "oci://ghcr.io/acme/llama:v1\n",
     "scheme-only": "s3://",
     "empty-bucket": "s3:///x",
     "other-scheme": "https://acme-models/x",
@@ -171,6 +182,12 @@ def test_patterns_that_may_not(pattern: str) -> None:
         ("file:///*", True),
         ("file:///fsx*", True),
         ("file:///fsx/*", False),
+        ("oci://*", True),
+        ("oci://ghcr.io/*", True),
+        ("oci://ghcr.io/acme/*", False),
+        ("oci://ghcr.io/acme/llama:v1", False),
+        ("oci://123456789012.dkr.ecr.us-east-1.amazonaws.com/*", False),
+        ("oci://public.ecr.aws/*", True),
     ],
 )
 def test_wide_patterns(pattern: str, wide: bool) -> None:

@@ -16,7 +16,7 @@ ZONE_ID = "topology.k8s.aws/zone-id"
 _ID = re.compile(r"[a-z]{2,6}[0-9](?:-[a-z]{3}[0-9])?-az[0-9]{1,2}")
 # us-east-1a, us-gov-west-1b; of Local Zones us-west-2-lax-1a; of Wavelength Zones us-east-1-wl1-bos-wlz-1.
 _NAME = re.compile(r"[a-z]{2,4}(?:-[a-z]{2,5})?-[a-z]{4,10}-[0-9]{1,2}(?:[a-z]|(?:-[a-z0-9]{3,4})+-[0-9]{1,2}[a-z]?)")
-_DIRECTORY_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9-]*?--([a-z0-9-]+-az[0-9]+)--x-s3/")
+_DIRECTORY_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9-]*--((?:[a-z0-9]+-)+az[0-9]+)--x-s3/")
 
 
 def zone_label(zone: str) -> str:
