@@ -23,9 +23,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from webhook.cost.figures import Case, figure
-from webhook.cost.seconds import Bound, narrowest, seconds
-from webhook.cost.volume import WORDS, Reader, Volume, network_rate, own_rate, volume_bound
+from webhook.cost.figures import LIKELY, Assumed, Case
+from webhook.cost.hydration import CPUS, fetch_bound, load_bound
+from webhook.cost.seconds import Bound, seconds
+from webhook.cost.volume import WORDS, Reader, Volume, volume_bound
 
 Way = Literal["hydrate", "mount"]
 
@@ -75,6 +76,7 @@ class _Reading(NamedTuple):
     network: float
     disk_read: float
     disk_write: float
+    cpus: float
 
 
 def compare(
@@ -90,6 +92,7 @@ def compare(
     disk_write: float = 0.0,
     starts: float = 1.0,
     processes: int = 1,
+    cpus: float = CPUS,
 ) -> Comparison:
     """Both ways for `size` bytes, from the first init container until they are in the reader's processes.
 
@@ -97,12 +100,12 @@ def compare(
     are not known. `processes` read at once, each its own part: the accelerators of a tensor parallel engine. `warm`:
     the node that the pod is steered to holds the model, so nothing is fetched. `shared`: the cache outlives the pod;
     then one fetch serves `starts` pods on a node, and each bears its part. A model of unknown size (0, or less) is
-    hydrated.
+    hydrated. `cpus` are the pod's: the hydrator has the same.
     """
-    reading = _Reading(size, reader, processes, volume, from_s3, network, disk_read, disk_write)
+    reading = _Reading(size, reader, processes, volume, from_s3, network, disk_read, disk_write, cpus)
     part = 0.0 if warm else 1 / max(starts, 1.0) if shared else 1.0
-    hydrate = _estimate(lambda case: _hydrated(reading, part, case))
-    mount = _estimate(lambda case: _mounted(reading, case))
+    hydrate = _estimate(lambda assumed: _hydrated(reading, part, assumed))
+    mount = _estimate(lambda assumed: _mounted(reading, assumed))
     if size <= 0:
         return Comparison(hydrate, mount, "hydrate", certain=False, why="its size is not known, so it is hydrated")
     won = hydrate.seconds - mount.seconds
@@ -118,12 +121,6 @@ def compare(
     return Comparison(hydrate, mount, choice, certain, "; ".join(ways) + doubt)
 
 
-def _estimate(parts: Callable[[Case], _Parts]) -> Estimate:
-    likely = parts(Case.LIKELY)
-    best, worst = (parts(case) for case in (Case.HIGH, Case.LOW))
-    return Estimate(*likely, best=best.fetch + best.load, worst=worst.fetch + worst.load)
-
-
 class _Parts(NamedTuple):
     fetch: float
     load: float
@@ -131,28 +128,28 @@ class _Parts(NamedTuple):
     load_bound: Bound
 
 
-def _mounted(reading: _Reading, case: Case) -> _Parts:
+def _estimate(parts: Callable[[Assumed], _Parts]) -> Estimate:
+    likely, best, worst = (parts(assumed) for assumed in (LIKELY, Assumed(Case.FAST), Assumed(Case.SLOW)))
+    return Estimate(*likely, best=best.fetch + best.load, worst=worst.fetch + worst.load)
+
+
+def _mounted(reading: _Reading, assumed: Assumed) -> _Parts:
     bound = volume_bound(
-        reading.volume, reading.reader, network=reading.network, processes=reading.processes, case=case
+        reading.volume, reading.reader, network=reading.network, processes=reading.processes, assumed=assumed
     )
     return _Parts(0.0, seconds(reading.size, bound.rate), Bound("", 0.0), bound)
 
 
-def _hydrated(reading: _Reading, part: float, case: Case) -> _Parts:
+def _hydrated(reading: _Reading, part: float, assumed: Assumed) -> _Parts:
     """Fetch and load one after the other: the reader's container starts when the init container has ended."""
-    if reading.from_s3:
-        source = Bound("network", network_rate(reading.network, case))
-    else:
-        source = volume_bound(reading.volume, None, network=reading.network, case=case)
-    filled = narrowest(
-        **{source.name: source.rate},
-        client=figure("hydrate.client").at(case),
-        disk=reading.disk_write if reading.disk_write > 0 else figure("disk.write").at(case),
+    filled = fetch_bound(
+        None if reading.from_s3 else reading.volume,
+        network=reading.network,
+        disk_write=reading.disk_write,
+        cpus=reading.cpus,
+        assumed=assumed,
     )
-    loaded = narrowest(
-        reader=own_rate(reading.reader, reading.processes, case),
-        disk=reading.disk_read if reading.disk_read > 0 else figure("disk.read").at(case),
-    )
+    loaded = load_bound(reading.reader, processes=reading.processes, disk_read=reading.disk_read, assumed=assumed)
     return _Parts(seconds(reading.size, filled.rate) * part, seconds(reading.size, loaded.rate), filled, loaded)
 
 

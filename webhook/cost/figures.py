@@ -2,7 +2,9 @@
 
 Each has a lowest, a likely and a highest value, says how it is known, and where from. Rates are bytes per second.
 
-    figure("pull.containerd").likely         # 70_000_000.0
+    figure("pull.containerd").likely                             # 70_000_000.0
+    Assumed(Case.SLOW)("pull.containerd")                         # 50_000_000.0
+    Assumed(given={"pull.containerd": 53e6})("pull.containerd")  # 53_000_000.0: you know better
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
-Unit = Literal["bytes/s", "s", "bytes", "share", "count"]
+Unit = Literal["bytes/s", "s", "bytes", "share", "times", "USD"]
 
 
 class Grade(StrEnum):
@@ -27,15 +29,15 @@ class Grade(StrEnum):
 
 
 class Case(StrEnum):
-    """Which end of each figure's range an estimate takes: `HIGH` is the fast machine, `LOW` the slow one."""
+    """Which end of every figure's range an estimate takes."""
 
-    LOW = "low"
+    SLOW = "slow"
     LIKELY = "likely"
-    HIGH = "high"
+    FAST = "fast"
 
 
 class Figure(NamedTuple):
-    """One number. For rates `low` is the slow end, for seconds the fast one: it is the lesser number."""
+    """One number, with the least and the greatest that it may be. Fast is a great rate, and little of all else."""
 
     name: str
     unit: Unit
@@ -47,11 +49,25 @@ class Figure(NamedTuple):
     note: str
 
     def at(self, case: Case) -> float:
-        """Its value where everything is as slow (LOW), usual, or fast (HIGH) as it was ever seen."""
+        """Its value where everything is as slow, as usual, or as fast as it was ever seen."""
         if case is Case.LIKELY:
             return self.likely
-        least_is_slow = self.unit in {"bytes/s", "count"}
-        return self.low if (case is Case.LOW) == least_is_slow else self.high
+        return self.high if (case is Case.FAST) == (self.unit == "bytes/s") else self.low
+
+
+class Assumed(NamedTuple):
+    """What an estimate takes for each figure: the one of its case, but for those that are `given`."""
+
+    case: Case = Case.LIKELY
+    given: Mapping[str, float] = {}
+
+    def __call__(self, name: str) -> float:
+        """The figure of that name; KeyError for one that is not in the data."""
+        given = self.given.get(name)
+        return figure(name).at(self.case) if given is None else given
+
+
+LIKELY = Assumed()
 
 
 @cache

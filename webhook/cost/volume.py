@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from webhook.cost.figures import Case, figure
+from webhook.cost.figures import LIKELY, Assumed
 from webhook.cost.seconds import Bound, narrowest
 
 WORDS = {
@@ -48,33 +48,41 @@ class Volume(NamedTuple):
     throughput: float = 0.0
 
 
-def own_rate(reader: Reader, processes: int, case: Case = Case.LIKELY) -> float:
+def own_rate(reader: Reader, processes: int, assumed: Assumed = LIKELY) -> float:
     """What the reader takes of a disk that is fast enough. Each process of a stock loader reads its own part."""
-    stock = reader in {Reader.SAFETENSORS, Reader.UNKNOWN}
-    rate = figure("reader.safetensors" if stock else f"reader.{reader}").at(case)
-    return rate * max(processes, 1) if stock else rate
+    rate = assumed(f"reader.{_stock(reader)}")
+    return rate * max(processes, 1) if _mapped(reader) else rate
 
 
 def volume_bound(
-    volume: Volume, reader: Reader | None, *, network: float, processes: int = 1, case: Case = Case.LIKELY
+    volume: Volume, reader: Reader | None, *, network: float, processes: int = 1, assumed: Assumed = LIKELY
 ) -> Bound:
-    """What limits reading from the volume: `network`, `volume` the `reader` (None: the hydrator), or its `pages`.
+    """What limits reading from the volume: `network`, `volume`, the `reader` (None: the hydrator), or its `pages`.
 
     `network` is the node's, in bytes per second, 0 where it is not known.
     """
-    many = reader is None or reader is Reader.STREAMER
-    mapped = reader in {Reader.SAFETENSORS, Reader.UNKNOWN}
-    how = "parallel" if many and volume.kind is VolumeKind.MOUNTPOINT else "sequential"
-    given = volume.throughput if volume.throughput > 0 else figure(f"volume.{volume.kind}.{how}").at(case)
-    bounds = {"network": network_rate(network, case), "volume": given}
+    parallel = volume.kind is VolumeKind.MOUNTPOINT and reader in {None, Reader.STREAMER}
+    usual = assumed(f"volume.{volume.kind}.{'parallel' if parallel else 'sequential'}")
+    bounds = {
+        "network": network_rate(network, assumed),
+        "volume": volume.throughput if volume.throughput > 0 else usual,
+    }
     if reader is not None:
-        bounds["reader"] = own_rate(reader, processes, case)
-    if mapped:
-        # Page by page, each process waits for its own pages, whatever the volume could give to one that asks for more.
-        bounds["pages"] = figure(f"volume.{volume.kind}.mapped").at(case) * max(processes, 1)
+        bounds["reader"] = own_rate(reader, processes, assumed)
+        if _mapped(reader):
+            # Each process waits for its own pages, whatever the volume could give to one that asks for more at once.
+            bounds["pages"] = assumed(f"volume.{volume.kind}.mapped") * max(processes, 1)
     return narrowest(**bounds)
 
 
-def network_rate(network: float, case: Case = Case.LIKELY) -> float:
+def network_rate(network: float, assumed: Assumed = LIKELY) -> float:
     """The network's bytes per second, or what a node of unknown type has."""
-    return network if network > 0 else figure("network.unknown").at(case)
+    return network if network > 0 else assumed("network.unknown")
+
+
+def _mapped(reader: Reader) -> bool:
+    return reader in {Reader.SAFETENSORS, Reader.UNKNOWN}
+
+
+def _stock(reader: Reader) -> Reader:
+    return Reader.SAFETENSORS if reader is Reader.UNKNOWN else reader

@@ -10,15 +10,15 @@ zones is not counted.
 
 from __future__ import annotations
 
-from webhook.cost.figures import Case, figure
+from webhook.cost.figures import figure
 from webhook.cost.seconds import seconds
 
 
-def zone_gain(size: int, *, mapped: bool = False, case: Case = Case.LIKELY) -> float:
+def zone_gain(size: int, *, mapped: bool = False) -> float:
     """Seconds that reading `size` bytes within their zone takes less than from another; 0 where the size is not known.
 
     `size` counts what is read over the network: nothing of a model that the node holds. `mapped`: a stock loader reads
     a mounted volume page by page; else a hydrator or a streamer reads many parts at once.
     """
-    at_once = figure("zone.readahead" if mapped else "zone.in-flight")
-    return seconds(size, at_once.likely) * figure("zone.delay").at(case)
+    at_once = figure("zone.readahead" if mapped else "zone.in-flight").likely
+    return seconds(size, at_once) * figure("zone.delay").likely

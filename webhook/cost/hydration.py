@@ -1,0 +1,41 @@
+"""How fast the hydrator fills the node's cache, and how fast a reader empties it."""
+
+from __future__ import annotations
+
+from webhook.cost.figures import LIKELY, Assumed
+from webhook.cost.seconds import Bound, narrowest
+from webhook.cost.volume import Reader, Volume, network_rate, own_rate, volume_bound
+
+#: Of a container whose CPU nobody knows: that of most single GPU pods, and what the figure was measured with.
+CPUS = 2.0
+
+
+def fetch_bound(
+    source: Volume | None,
+    *,
+    network: float = 0.0,
+    disk_write: float = 0.0,
+    cpus: float = CPUS,
+    assumed: Assumed = LIKELY,
+) -> Bound:
+    """What limits hydrating from a mounted `source`, or from S3 where that is None: its name and bytes per second.
+
+    `network` and `disk_write` are the node's, in bytes per second, `cpus` what the pod has; 0 where they are not known.
+    """
+    if source is None:
+        first = Bound("network", network_rate(network, assumed))
+    else:
+        first = volume_bound(source, None, network=network, assumed=assumed)
+    return narrowest(
+        **{first.name: first.rate},
+        client=assumed("hydrate.cpu") * (cpus if cpus > 0 else CPUS),
+        disk=disk_write if disk_write > 0 else assumed("disk.write"),
+    )
+
+
+def load_bound(reader: Reader, *, processes: int = 1, disk_read: float = 0.0, assumed: Assumed = LIKELY) -> Bound:
+    """What limits a reader of the node's own disk, of `disk_read` bytes per second, 0 where that is not known."""
+    return narrowest(
+        reader=own_rate(reader, processes, assumed),
+        disk=disk_read if disk_read > 0 else assumed("disk.read"),
+    )
