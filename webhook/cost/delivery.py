@@ -25,8 +25,8 @@ from typing import Literal, NamedTuple
 
 from webhook.cost.figures import LIKELY, Assumed, Case
 from webhook.cost.hydration import CPUS, fetch_bound, load_bound
-from webhook.cost.seconds import Bound, seconds
-from webhook.cost.volume import WORDS, Reader, Volume, volume_bound
+from webhook.cost.seconds import WORDS, Bound, seconds
+from webhook.cost.volume import Reader, Volume, volume_bound
 
 Way = Literal["hydrate", "mount"]
 
@@ -39,7 +39,7 @@ class Estimate(NamedTuple):
     """Seconds of one way: `fetch` into the cache (0 for a mount and for a hit), then `load` into the process.
 
     `best` and `worst` are the seconds of both where every figure is at the good, or the bad, end of its range.
-    `fetch_bound` and `load_bound` say what limits each part; `webhook.cost.volume.WORDS` has their names.
+    `fetch_bound` and `load_bound` say what limits each part; `webhook.cost.seconds.WORDS` has their names.
     """
 
     fetch: float

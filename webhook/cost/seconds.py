@@ -12,6 +12,24 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
+WORDS = {
+    "client": "the hydrator's CPUs",
+    "disk": "the instance store",
+    "downloader": "the engine's own download",
+    "ebs": "the node's limit to EBS",
+    "first reads": "first reads of a volume that is still in its snapshot",
+    "initialization": "the volume's initialization rate",
+    "network": "the network",
+    "pages": "reads page by page",
+    "reader": "the reader",
+    "source": "asking the source",
+    "start": "the container's start",
+    "unpack": "how the image is unpacked",
+    "volume": "the volume",
+}
+"""What each bound is called, for people."""
+
+
 class Bound(NamedTuple):
     """What limits a transfer, and the rate it leaves; a rate of 0 where nothing is known."""
 

@@ -8,16 +8,6 @@ from typing import NamedTuple
 from webhook.cost.figures import LIKELY, Assumed
 from webhook.cost.seconds import Bound, narrowest
 
-WORDS = {
-    "network": "the network",
-    "disk": "the disk",
-    "client": "the hydrator's CPUs",
-    "reader": "the reader",
-    "volume": "the volume",
-    "pages": "reads page by page",
-}
-"""What each bound is called, for people."""
-
 
 class Reader(StrEnum):
     """What brings the weights into the process."""

@@ -1,0 +1,26 @@
+"""The rates of a node's parts, known or assumed."""
+
+from __future__ import annotations
+
+from webhook.cost.figures import Assumed, Case
+from webhook.cost.seconds import Bound, narrowest
+from webhook.cost.situation import Node
+from webhook.cost.volume import network_rate
+
+
+def network(node: Node, assumed: Assumed) -> float:
+    """What its network gives: the peak only where everything is fast."""
+    return network_rate(node.network_peak if assumed.case is Case.FAST and node.network_peak else node.network, assumed)
+
+
+def root(node: Node, assumed: Assumed) -> Bound:
+    """Its root volume, by the volume's own throughput or the node's limit to EBS."""
+    bought = node.root if node.root > 0 else assumed("ebs.root")
+    return narrowest(volume=bought, ebs=node.ebs)
+
+
+def store(node: Node, assumed: Assumed, *, reading: bool) -> Bound:
+    """Where a model lies: the instance store as one array, or the root volume where there is none."""
+    if node.disks <= 0:
+        return root(node, assumed)
+    return Bound("disk", node.disks * assumed("disk.read" if reading else "disk.write"))

@@ -1,0 +1,57 @@
+"""How long the image takes to be there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from webhook.cost import machine
+from webhook.cost.figures import Assumed
+from webhook.cost.seconds import narrowest, seconds
+from webhook.cost.situation import Node, Pull, Workload
+
+_INITIALIZED = {Pull.SNAPSHOT_100: 100, Pull.SNAPSHOT_200: 200, Pull.SNAPSHOT_300: 300}
+# nodeadm ignores FastImagePull on less (nodeadm/doc/api.md).
+_SOCI_VCPUS = 4
+_SOCI_MEMORY = 7 * 2**30
+
+
+class Pulled(NamedTuple):
+    """Seconds, what limits them, and whether they count from the launch of the node rather than from its readiness."""
+
+    seconds: float
+    bound: str
+    from_launch: bool = False
+
+
+def pull(workload: Workload, node: Node, how: Pull, assumed: Assumed, *, nvme: bool) -> Pulled:
+    """How long the image takes. `nvme`: images lie on the instance store."""
+    if workload.image <= 0:
+        return Pulled(0.0, "")
+    if how is Pull.PRESENT:
+        return Pulled(assumed("image.present"), "start")
+    if how in {Pull.CONTAINERD, Pull.SOCI_AL2023, Pull.SOCI_BOTTLEROCKET}:
+        return _downloaded(workload, node, how, assumed, nvme=nvme)
+    return _restored(workload, how, assumed)
+
+
+def _downloaded(workload: Workload, node: Node, how: Pull, assumed: Assumed, *, nvme: bool) -> Pulled:
+    small = 0 < node.vcpus < _SOCI_VCPUS or 0 < node.memory < _SOCI_MEMORY
+    done_by = Pull.CONTAINERD if how is Pull.SOCI_AL2023 and small else how
+    disk = machine.store(node, assumed, reading=False) if nvme else machine.root(node, assumed)
+    # Every unpacked byte is written; of the compressed ones the page cache takes care.
+    written = disk.rate * workload.image / workload.on_disk(assumed)
+    bound = narrowest(unpack=assumed(f"pull.{done_by}"), network=machine.network(node, assumed), **{disk.name: written})
+    return Pulled(seconds(workload.image, bound.rate), bound.name)
+
+
+def _restored(workload: Workload, how: Pull, assumed: Assumed) -> Pulled:
+    """A volume fills from its launch on. What a process reads of it before comes at the pace of first reads."""
+    if how is Pull.SNAPSHOT_FSR:
+        return Pulled(assumed("image.present"), "start")
+    touched = seconds(workload.on_disk(assumed) * assumed("image.touched"), assumed("ebs.lazy"))
+    whole = max(workload.snapshot, workload.on_disk(assumed))
+    rate = _INITIALIZED.get(how, 0) * 2**20
+    filled = seconds(whole, rate)
+    if rate > 0 and filled <= touched:
+        return Pulled(filled, "initialization", from_launch=True)
+    return Pulled(touched, "first reads")
