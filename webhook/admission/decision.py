@@ -24,7 +24,8 @@ class Settings:
 
     `hydrator_image` empty turns hydration off. `default_level` holds for namespaces without a PodSecurity label. The
     rates turn bytes into seconds: what a node pulls of an image, and what the hydrator reads of a model, in bytes per
-    second. Images of fewer than `image_min_bytes` bytes are no reason to prefer a node.
+    second. Images of fewer than `image_min_bytes` bytes are no reason to prefer a node. `image_volumes` is whether
+    nodes and API server have image volumes; `auto`: what their versions say.
     """
 
     hydrator_image: str
@@ -33,6 +34,7 @@ class Settings:
     image_bytes_per_second: float = 70e6
     model_bytes_per_second: float = 400e6
     image_min_bytes: int = 2**30
+    image_volumes: Literal["auto", "on", "off"] = "auto"
 
 
 @dataclass(frozen=True, slots=True)

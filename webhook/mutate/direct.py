@@ -1,7 +1,6 @@
 """One model that its containers mount as it lies: from a volume that holds it, or as an image volume.
 
-Image volumes are KEP-4639: in beta and on by default since Kubernetes 1.35, for good since 1.36
-(`pkg/features/kube_features.go`); kubelets mount them read-only.
+Nothing is copied. The kubelet pulls an image volume (KEP-4639) as it does images of containers; it is read-only.
 """
 
 from __future__ import annotations
@@ -16,10 +15,8 @@ from webhook.mutate.account import Account
 from webhook.mutate.draft import Draft, Room
 from webhook.mutate.redirect import redirect
 from webhook.mutate.source import Source
-from webhook.policy.allow import allowed, canonical_source
-from webhook.policy.model import Model, SourceVolume
-
-OCI = "oci://"
+from webhook.policy.allow import OCI, allowed, canonical_source
+from webhook.policy.model import Delivery, Model, SourceVolume
 
 
 class Direct(NamedTuple):
@@ -150,7 +147,7 @@ def _shown_image(model: Model, draft: Draft, rooms: Sequence[Room]) -> str:
 
 def _shown_part(model: Model, draft: Draft, rooms: Sequence[Room]) -> str:
     given = model.source_volume
-    if given is None or not _is_there(draft, given.volume):
+    if model.delivery is Delivery.HYDRATE or given is None or not _is_there(draft, given.volume):
         return ""
     parts = {_mounted(model, given, room) for room in rooms}
     part = parts.pop()

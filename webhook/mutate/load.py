@@ -13,6 +13,7 @@ from webhook.kube.podsecurity import Level, allows_volume
 from webhook.kube.quantity import parse as parse_quantity
 from webhook.mutate import merge
 from webhook.mutate.account import Account
+from webhook.mutate.direct import Direct
 from webhook.mutate.draft import Draft, Room
 from webhook.mutate.source import Source
 from webhook.policy.allow import allowed, canonical_source
@@ -76,6 +77,11 @@ class Load(NamedTuple):
             "subPath": f"{self.root}/{self.directory}/current" if self.root else f"{self.directory}/current",
             "readOnly": True,
         }
+
+    def is_there(self, rooms: Sequence[Room]) -> bool:
+        """Whether one of these containers mounts the cache at the model's path."""
+        path = self.model.mount_path.rstrip("/")
+        return any((mount := room.mounts.get(path)) and mount.get("name") == self.volume["name"] for room in rooms)
 
     @property
     def cache_mount(self) -> Object:
@@ -152,14 +158,22 @@ def _argument(told: str, directory: str, source: str, root: str, limit: str) -> 
     return f"--model={text}".replace("$", "$$")
 
 
-def cache_volume(cache: NodeCache, level: Level) -> Object | None:
-    """The cache's volume, or its fallback where PodSecurity forbids that; None where it forbids both."""
-    for source in (cache.volume, cache.fallback_volume):
-        if source is not None:
-            volume = {"name": names.cache_volume(cache.name), **source}
-            if allows_volume(volume, level):
-                return volume
-    return None
+def cache_volume(cache: NodeCache, level: Level, existing: Object | None, *, is_right: bool) -> Object | None:
+    """The cache's volume, or its fallback where PodSecurity forbids that; None where it forbids both.
+
+    `is_right` is whether the volume is a local disk on every node the pod may land on; where it is not, the fallback
+    goes first. `existing` is the pod's volume of the cache's name: what an earlier review chose stays, whatever became
+    of the nodes in between.
+    """
+    volumes = [
+        {"name": names.cache_volume(cache.name), **source}
+        for source in (cache.volume, cache.fallback_volume)
+        if source is not None
+    ]
+    there = existing is not None and [volume for volume in volumes if merge.covers(existing, volume)]
+    if not is_right:
+        volumes.reverse()
+    return next((volume for volume in [*(there or ()), *volumes] if allows_volume(volume, level)), None)
 
 
 def cache_root(cache: NodeCache, volume: Object, namespace: str) -> str:
@@ -169,16 +183,17 @@ def cache_root(cache: NodeCache, volume: Object, namespace: str) -> str:
     return _CLUSTER if cache.tenancy is Tenancy.CLUSTER else f"{_NAMESPACES}{namespace}"
 
 
-def occupied(load: Load, draft: Draft) -> str:
+def occupied(load: Load | Direct, draft: Draft) -> str:
     """What of the pod's own has this model's place; empty when it is free."""
     for volume in load.volumes:
         if not draft.fits(volume):
             return f"the pod has another volume {volume['name']}"
-    path = load.model.mount_path.rstrip("/")
+    path, mount = load.model.mount_path.rstrip("/"), load.mount
     for room in draft.chosen(load.targets):
         existing = room.mounts.get(path)
-        if existing is not None and not merge.covers(existing, load.mount):
-            return f"{room.name} mounts its own at {load.model.mount_path}"
+        if existing is None or (merge.covers(existing, mount) and existing.get("subPath") == mount.get("subPath")):
+            continue
+        return f"{room.name} mounts its own at {load.model.mount_path}"
     return ""
 
 
@@ -186,8 +201,8 @@ def misplaced(load: Load, site: Site) -> str:
     """Why this model's source cannot be reached here; empty when it can."""
     if load.source.canonical.startswith("file:"):
         extra, given = load.source_volume, load.model.source_volume
-        if extra is None or given is None:
-            return "a file:// source needs a sourceVolume"
+        if extra is None or given is None or not given.mount_path:
+            return "a file:// source needs a sourceVolume with a mountPath"
         if not allows_volume(extra, site.level):
             return f"PodSecurity level {site.level} of the namespace forbids volume {extra['name']}"
         if not load.source.canonical.startswith(f"file://{given.mount_path.rstrip('/')}/"):

@@ -1,0 +1,117 @@
+"""What the nodes that a pod may land on have in common: their systems, their kubelets, the slowest of their networks.
+
+All this decides what a pod gets, and what a pod gets may narrow its nodes. So volumes, and terms on warmth and zones,
+do not count here, whoever wrote them: a second review asks about the same nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
+from typing import Literal
+
+from webhook.admission.scene import Scene
+from webhook.cost.seconds import line_rate
+from webhook.ec2.instances import instance
+from webhook.ec2.systems import TITLES
+from webhook.ec2.zones import ZONE_ID, ZONE_NAME
+from webhook.inventory.candidates import Candidates, demand_of
+from webhook.kube import Object, affinity, names
+from webhook.kube import pod as pods
+from webhook.kube.accelerator import Accelerators
+from webhook.policy.model import NodeCache
+
+_LEAST = (1, 35)  # ImageVolume is on by default: Kubernetes, pkg/features/kube_features.go
+_TYPE = "node.kubernetes.io/instance-type"
+_BANDWIDTH = "karpenter.k8s.aws/instance-network-bandwidth"  # in Mb/s, of all network cards together
+
+
+def lasting(scene: Scene, accelerators: Accelerators | None) -> Candidates:
+    """The nodes that the pod may land on, whatever terms and volumes Warmpod gives it."""
+    resources = frozenset[str]().union(*scene.asked(accelerators).values())
+    spec = {key: value for key, value in pods.spec(scene.sent).items() if key not in {"affinity", "volumes"}}
+    terms = [_without_ours(term) for term in affinity.required_terms(scene.sent)]
+    if all(term is not None for term in terms) and terms:
+        required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+        spec["affinity"] = {"nodeAffinity": required}
+    return scene.facts.inventory.candidates(demand_of({"spec": spec}, resources))
+
+
+def _without_ours(term: Object) -> Object | None:
+    """The term without requirements that Warmpod may add; None for one that has no others: it rules out no node."""
+    given = pods.objects(term.get("matchExpressions"))
+    kept = [each for each in given if not _is_ours(each.get("key"))]
+    if len(kept) == len(given):
+        return term
+    return {**term, "matchExpressions": kept} if kept or term.get("matchFields") else None
+
+
+def _is_ours(key: object) -> bool:
+    return isinstance(key, str) and (key.startswith(names.NODE_LABEL_PREFIX) or key in {ZONE_ID, ZONE_NAME})
+
+
+def strangers(cache: NodeCache, able: int, systems: Mapping[str, int]) -> str:
+    """Those of the nodes on whose system the cache's volume is no local disk, for people; empty where there is none."""
+    if not cache.systems:
+        return ""
+    wrong = {name: held & able for name, held in systems.items() if name not in cache.systems and held & able}
+    number = reduce(or_, wrong.values(), 0).bit_count()
+    named = " or ".join(sorted(TITLES.get(name, name) for name in wrong))
+    return f"{number} of {able.bit_count()} candidates run {named}" if wrong else ""
+
+
+def without_image_volumes(wanted: Literal["auto", "on", "off"], scene: Scene, able: int) -> str:
+    """Why an image volume is nothing for this pod here; empty where the API server and every node know them.
+
+    An API server that does not know the field drops it, and the pod would find an empty directory in its place; a
+    kubelet that does not know it never starts the pod.
+    """
+    inventory = scene.facts.inventory
+    if wanted != "auto":
+        return "" if wanted == "on" else "image volumes are off (--image-volumes)"
+    least = ".".join(map(str, _LEAST))
+    if not inventory.server:
+        return "whether the API server has image volumes is not known (--image-volumes on says so)"
+    if _minor(inventory.server) < _LEAST:
+        return f"the API server is of Kubernetes {inventory.server}, image volumes need {least}"
+    among = able or reduce(or_, inventory.kubelets.values(), 0)
+    new = reduce(or_, [held for minor, held in inventory.kubelets.items() if _minor(minor) >= _LEAST], 0)
+    if not among:
+        return "no node is known whose kubelet could be asked for image volumes (--image-volumes on says all have them)"
+    others = (among & ~new).bit_count()
+    if others:
+        return (
+            f"image volumes need kubelets of {least}, which {others} of {among.bit_count()} nodes are not known to have"
+        )
+    return ""
+
+
+def _minor(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return (int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else (0, 0)
+
+
+def network(able: int, labels: Mapping[str, Mapping[str, int]] | None) -> float:
+    """Bytes per second that S3 traffic can count on at the slowest of the nodes; 0 where none of them is known.
+
+    By their instance types, else by Karpenter's label, which counts all network cards of a node.
+    """
+    rates = []
+    told = 0
+    for name, held in (labels or {}).get(_TYPE, {}).items():
+        found = instance(name) if held & able else None
+        if found is not None:
+            told |= held
+            rates.append(line_rate(found.s3))
+    for text, held in (labels or {}).get(_BANDWIDTH, {}).items():
+        if held & able & ~told and text.isdecimal() and text.isascii():
+            rates.append(line_rate(int(text[:9]) / 1000))
+    return min(rates, default=0.0)
+
+
+def devices(container: Object, resources: frozenset[str]) -> int:
+    """How many accelerators a container asks for, one at least: as many processes read its model, each its part."""
+    limits = pods.mapping(pods.mapping(container.get("resources")).get("limits"))
+    given = [limits.get(name) for name in resources]
+    return max(sum(int(text) for each in given if (text := str(each)[:4]).isdecimal() and text.isascii()), 1)
