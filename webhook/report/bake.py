@@ -131,9 +131,9 @@ def plan(demands: Sequence[Demand], contents: Mapping[str, Contents], terms: Ter
             one,
             contents.get(one.wanted.name, Contents()),
             part,
-            terms,
+            _seconds(one, part, terms),
             counts,
-            "" if index in taken else hindrances[index] or "the rest of the budget saves more with others",
+            reason="" if index in taken else hindrances[index] or "the budget saves more with others",
         )
         for index, (one, part) in enumerate(zip(demands, parts, strict=True))
     ]
@@ -198,12 +198,12 @@ def _item(
     demand: Demand,
     contents: Contents,
     parts: Mapping[str, int],
-    terms: Terms,
-    counts: Mapping[str, int],
+    lacking: float,
+    others: Mapping[str, int],
+    *,
     reason: str,
 ) -> Item:
-    lacking = _seconds(demand, parts, terms)
-    others = 1 if not reason else 0
+    """The account of one demand. `others` says how many of the baked bring each part."""
     return Item(
         kind=demand.wanted.kind,
         name=demand.wanted.name,
@@ -217,6 +217,6 @@ def _item(
         saved=lacking * demand.per_node,
         bytes=_pulled(demand, contents),
         disk=sum(parts.values()),
-        shared=sum(size for name, size in parts.items() if counts.get(name, 0) > others),
+        shared=sum(size for name, size in parts.items() if others.get(name, 0) > (not reason)),
         reason=reason,
     )

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from webhook.inventory.objects import TYPES, Resource, Watched
+from webhook.kube import Object
 
 COMMAND = "kubectl get nodes,pods,namespaces -A -o json > dump.json"
 """Writes what `read` reads."""
@@ -46,6 +48,18 @@ def read(path: Path) -> dict[Resource, list[Watched]]:
     if not found["nodes"]:
         raise UnreadableDump(f"{path}: there is no Node in it")
     return found
+
+
+def pods(path: Path) -> Iterator[Object]:
+    """The pods of a dump as they are, one by one. Raises UnreadableDump, OSError."""
+    for file in _files(path):
+        for kind, raw in _objects(file):
+            if kind == "Pod":
+                try:
+                    found: Object = msgspec.json.decode(raw, type=dict[str, Any])
+                except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                    raise UnreadableDump(f"{file}: a {kind} in it cannot be read: {error}") from error
+                yield found
 
 
 def _files(path: Path) -> list[Path]:

@@ -57,6 +57,16 @@ class RecordInventories:
                 return Found(inventory, "nearest", abs(each.time - time))
         return Found(None, "none")
 
+    def node_names(self, most: int = 64) -> frozenset[str]:
+        """The nodes that some inventory names: those that there were while recording. Of many, `most` are read."""
+        step = max(-(-len(self._kept) // max(most, 1)), 1)
+        found: set[str] = set()
+        for each in self._kept[::step]:
+            inventory = self._read(each.path)
+            if inventory is not None:
+                found.update(node.name for node in inventory.nodes)
+        return frozenset(found)
+
     def _read(self, path: Path) -> Inventory | None:
         if path in self._held:
             self._held.move_to_end(path)
