@@ -121,7 +121,7 @@ def test_the_first_of_a_name_wins() -> None:
     ids=["none", "one section", "scalars", "sections unite", "a scalar first", "a line break"],
 )
 def test_configuration_text(configs: list[dict[str, Any]], text: str) -> None:
-    assert s3_client.config_text(tuple(_profile(str(i), {}, config) for i, config in enumerate(configs))) == text
+    assert s3_client.config_text(configs) == text
 
 
 def test_configuration_is_an_annotation_a_volume_a_mount_and_a_variable() -> None:

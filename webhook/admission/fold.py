@@ -14,6 +14,9 @@ from webhook.kube import Object, names
 from webhook.mutate import merge, s3_client, volumes
 from webhook.mutate.account import Account
 from webhook.mutate.draft import Draft
+from webhook.mutate.instance_types import Network, network_of
+from webhook.mutate.tuning import tune
+from webhook.policy.model import Policy
 
 _MAX_TOLD = 1024
 
@@ -63,5 +66,15 @@ def _furnish(draft: Draft, made: Recipe, scene: Scene, account: Account) -> None
         volumes.add(draft, rule, rule.containers or targets, scene.site.level, account)
     if made.environment:
         s3_client.set_environment(draft, made.environment, targets, account)
-    if made.config:
+    if policy.auto_profiles:
+        named = [profile.aws_config for profile in policy.profiles]
+        tune(draft, targets, _network(policy, scene), named, account)
+    elif made.config:
         s3_client.set_config(draft, made.config, targets, account)
+
+
+def _network(policy: Policy, scene: Scene) -> Network:
+    """The network that the pod can count on. An inventory that cannot be trusted says nothing of it."""
+    facts = scene.facts
+    able = scene.candidates(policy.accelerators).able if facts.placement_usable else 0
+    return network_of(scene.sent, able, facts.inventory.labels)

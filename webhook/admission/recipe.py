@@ -34,7 +34,9 @@ def recipe(policy: Policy) -> Recipe:
         if len(_kept) >= _MOST_KEPT:
             _kept.clear()
         found = _kept[id(policy)] = Recipe(
-            policy, s3_client.environment(policy), s3_client.config_text(policy.profiles)
+            policy,
+            s3_client.environment(policy),
+            s3_client.config_text([profile.aws_config for profile in policy.profiles]),
         )
     return found
 

@@ -47,9 +47,9 @@ class Instance:
 
         A pod's traffic leaves by ENA on the first network card unless it was given interfaces on more (Karpenter
         v1.14.1, pkg/providers/instancetype/types.go: the VPC CNI uses the default network card alone), and EFA's own
-        protocol reaches no S3 endpoint (Amazon EC2 User Guide, "Elastic Fabric Adapter", limitations: it is not routable,
-        and does not leave its zone). So it is one card's share. Where EC2 gives that card less than an
-        equal share, or the whole network for each card, the less counts.
+        protocol reaches no S3 endpoint (Amazon EC2 User Guide, "Elastic Fabric Adapter", limitations: it is not
+        routable, and does not leave its zone). So it is one card's share. Where EC2 gives that card less than an equal
+        share, or the whole network for each card, the less counts.
         """
         return min(self.network / self.cards, self.card)
 

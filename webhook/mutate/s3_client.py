@@ -6,14 +6,14 @@ Only the AWS CLI reads it (measured: boto3 ignores the keys that matter).
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from webhook.kube import Object, names
 from webhook.mutate import merge
 from webhook.mutate.account import Account, Part
 from webhook.mutate.draft import Draft, Room
-from webhook.policy.model import ClientProfile, Policy
+from webhook.policy.model import Policy
 
 # The container has an AWS configuration of its own, or asks for a profile that ours does not have.
 _OWN_CONFIG = frozenset({"AWS_CONFIG_FILE", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"})
@@ -53,8 +53,13 @@ def set_environment(draft: Draft, entries: list[Object], targets: Container[str]
         account.do(Part.ENV, told)
 
 
-def set_config(draft: Draft, text: str, targets: Container[str], account: Account) -> None:
-    """Let the target containers find this AWS CLI configuration, unless they bring one of their own."""
+def set_config(draft: Draft, text: str, targets: Container[str], account: Account, *, lasting: bool = False) -> None:
+    """Let the target containers find this AWS CLI configuration, unless they bring one of their own.
+
+    `lasting`: targets that were given one keep it, whatever it says.
+    """
+    if lasting and all(_own(room) is None for room in draft.chosen(targets)):
+        return
     existing = draft.annotation(names.ANNOTATION_AWS_CONFIG)
     if existing is not None and existing != text:
         account.yield_to(f"awsConfig: annotation {names.ANNOTATION_AWS_CONFIG} has other text")
@@ -81,11 +86,11 @@ def set_config(draft: Draft, text: str, targets: Container[str], account: Accoun
     account.do(Part.AWS_CONFIG, f"gives {', '.join([room.name for room in free])} an AWS CLI configuration")
 
 
-def config_text(profiles: tuple[ClientProfile, ...]) -> str:
-    """The configuration file of these profiles, the first of a key winning; empty when none has one."""
+def config_text(configs: Iterable[Mapping[str, Any]]) -> str:
+    """The configuration file of these profiles' `awsConfig`, the first of a key winning; empty when all are."""
     merged: dict[str, Any] = {}
-    for profile in profiles:
-        for key, value in profile.aws_config.items():
+    for config in configs:
+        for key, value in config.items():
             if isinstance(value, Mapping):
                 section = merged.setdefault(key, {})
                 if isinstance(section, dict):
