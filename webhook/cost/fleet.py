@@ -35,7 +35,7 @@ def break_even(cost: float, saved: float) -> float:
 
 
 def fsr_volumes(snapshot: int, hours: float = 1.0) -> float:
-    """How many volumes of a snapshot of so many bytes Fast Snapshot Restore serves in a zone: the bucket, and its refill.
+    """How many volumes of a snapshot of so many bytes Fast Snapshot Restore serves in a zone: its bucket and refill.
 
     The nodes after those get volumes that are filled as they are read. 0 where the size is not known.
     """

@@ -38,10 +38,22 @@ def _downloaded(workload: Workload, node: Node, how: Pull, assumed: Assumed, *, 
     small = 0 < node.vcpus < _SOCI_VCPUS or 0 < node.memory < _SOCI_MEMORY
     done_by = Pull.CONTAINERD if how is Pull.SOCI_AL2023 and small else how
     disk = machine.store(node, assumed, reading=False) if nvme else machine.root(node, assumed)
-    # Every unpacked byte is written; of the compressed ones the page cache takes care.
-    written = disk.rate * workload.image / workload.on_disk(assumed)
+    written = disk.rate * workload.image / _moved(workload, node, done_by, assumed)
     bound = narrowest(unpack=assumed(f"pull.{done_by}"), network=machine.network(node, assumed), **{disk.name: written})
     return Pulled(seconds(workload.image, bound.rate), bound.name)
+
+
+def _moved(workload: Workload, node: Node, how: Pull, assumed: Assumed) -> float:
+    """The bytes that the disk writes and reads.
+
+    containerd keeps the layers beside what it unpacks of them, and reads them again where memory does not hold them.
+    """
+    moved = workload.on_disk(assumed)
+    if how is Pull.CONTAINERD:
+        moved += workload.image
+        if 0 < node.memory < 2 * workload.image:
+            moved += workload.image
+    return moved
 
 
 def _restored(workload: Workload, how: Pull, assumed: Assumed) -> Pulled:

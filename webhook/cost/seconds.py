@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-
 WORDS = {
     "client": "the hydrator's CPUs",
     "disk": "the instance store",
