@@ -28,10 +28,10 @@ class Changes:
     """What one pod has that the other has not. Nothing is said of the annotation that signs a change.
 
     `hydrates` are the models that the init container brings; `preferred` and `required` count node affinity terms, a
-    required one also where terms of the pod were narrowed. `volumes` are the policies' own that a container now mounts;
-    `mounts` and `env` are pairs of a container and a path, or variable, those of models too; `redirected` are the
-    containers whose arguments or values now name a mounted path. What is there for the AWS CLI's configuration counts
-    as `aws_config` alone; what the init container mounts counts nowhere.
+    required one also where terms of the pod were narrowed. `volumes` are the policies' own that a container now mounts,
+    those too that models lie in; `mounts` and `env` are pairs of a container and a path, or variable, those of models
+    too; `redirected` are the containers whose arguments or values now name a mounted path. What is there for the AWS
+    CLI's configuration counts as `aws_config` alone; what the init container mounts counts nowhere.
     """
 
     hydrates: tuple[str, ...] = ()
@@ -111,9 +111,12 @@ def changes(sent: Object, after: Object | None) -> Changes:
 
 
 def _volume_of(mount: Object) -> str:
-    """The volume's name, empty for what is Warmpod's own: caches, and the AWS CLI's configuration."""
+    """The volume's name; empty for what has words of its own: caches, and the AWS CLI's configuration."""
     name = mount.get("name")
-    return name if isinstance(name, str) and not name.startswith(names.VOLUME_PREFIX) else ""
+    is_ours = isinstance(name, str) and name.startswith(names.VOLUME_PREFIX)
+    if is_ours and not str(name).startswith(names.VOLUME_MODEL_PREFIX):
+        return ""
+    return name if isinstance(name, str) else ""
 
 
 def _has_config(pod: Object) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +34,7 @@ from webhook.sources.policy_files import SUFFIXES, TEST_SUFFIXES
 
 FILES: Final = ("input.yaml", "facts.yaml", "expected.yaml")
 FACTS: Final = frozenset({"namespace", "namespaceLabels", "inventory", "settings"})
-SETTINGS: Final = frozenset({"hydratorImage", "defaultPodSecurityLevel"})
+SETTINGS: Final = frozenset({"hydratorImage", "defaultPodSecurityLevel", "imageVolumes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,10 @@ def situation(case: Case, policies: PolicySet) -> tuple[AdmissionRequest, Facts]
         )
     except ValueError as error:
         raise CouldNotRun(f"{file}: settings: {error}") from error
+    image_volumes = chosen.get("imageVolumes", "auto")
+    if image_volumes not in ("auto", "on", "off"):
+        raise CouldNotRun(f"{file}: settings: imageVolumes must be auto, on or off (in quotes)")
+    facts = replace(facts, settings=replace(facts.settings, image_volumes=image_volumes))
     namespace = given.get("namespace") or found.namespace or "default"
     # A key with no value says that nobody knows the labels; leaving the key out says that there are none.
     labels = given.get("namespaceLabels", {})

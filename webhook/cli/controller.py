@@ -98,6 +98,7 @@ def command(
     default_pod_security_level: str,
     image_bytes_per_second: float,
     model_bytes_per_second: float,
+    image_volumes: Literal["auto", "on", "off"],
     cleanup: bool,
     log_format: Literal["json", "text"],
     log_level: str,
@@ -139,6 +140,7 @@ def command(
             default_pod_security_level=default_pod_security_level,
             image_bytes_per_second=image_bytes_per_second,
             model_bytes_per_second=model_bytes_per_second,
+            image_volumes=image_volumes,
         )
         configure_logging(log_format, log_level)
         run(

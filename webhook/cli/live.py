@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from webhook.admission.decision import Facts, Settings
 from webhook.cli.errors import CouldNotRun, say
@@ -33,6 +33,7 @@ Found = TypeVar("Found")
 
 PATIENCE_SECONDS = 2.0
 _CONTAINER = "webhook"
+_IMAGE_VOLUMES: dict[str, Literal["auto", "on", "off"]] = {"on": "on", "off": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,7 @@ def facts_of(
         usual,
         image_bytes_per_second=_rate(found.told.get("WARMPOD_IMAGE_BYTES_PER_SECOND")) or usual.image_bytes_per_second,
         model_bytes_per_second=_rate(found.told.get("WARMPOD_MODEL_BYTES_PER_SECOND")) or usual.model_bytes_per_second,
+        image_volumes=_IMAGE_VOLUMES.get(found.told.get("WARMPOD_IMAGE_VOLUMES", ""), usual.image_volumes),
     )
     return Facts(
         policies=policies,

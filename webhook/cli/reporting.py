@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -46,6 +46,12 @@ def reporting_options(function: Decorated) -> Decorated:
         ),
         option("--image-bytes-per-second", type=_RATE, default=70e6, help="As the webhook has it."),
         option("--model-bytes-per-second", type=_RATE, default=400e6, help="As the webhook has it."),
+        option(
+            "--image-volumes",
+            type=click.Choice(["auto", "on", "off"]),
+            default="auto",
+            help="As the webhook has it.",
+        ),
     ]
     for wrapper in reversed(wrappers):
         function = wrapper(function)
@@ -63,6 +69,7 @@ def reporting_of(
     default_pod_security_level: str,
     image_bytes_per_second: float,
     model_bytes_per_second: float,
+    image_volumes: Literal["auto", "on", "off"],
 ) -> Reporting | None:
     """What the options mean; None where no reports are wanted. A usage error for reports without policies."""
     from webhook.admission.decision import Settings
@@ -82,6 +89,7 @@ def reporting_of(
             default_level=Level(default_pod_security_level),
             image_bytes_per_second=image_bytes_per_second,
             model_bytes_per_second=model_bytes_per_second,
+            image_volumes=image_volumes,
         ),
         seconds=policy_report_seconds,
     )

@@ -65,6 +65,12 @@ _POSITIVE = FiniteRange(min=0, min_open=True)
 )
 @option("--image-bytes-per-second", type=_POSITIVE, default=70e6, help="What a node pulls, to estimate seconds saved.")
 @option("--model-bytes-per-second", type=_POSITIVE, default=400e6, help="What the hydrator reads, likewise.")
+@option(
+    "--image-volumes",
+    type=click.Choice(["auto", "on", "off"]),
+    default="auto",
+    help="Whether pods may have image volumes; auto: where API server and kubelets are of Kubernetes 1.35 or later.",
+)
 @option("--reload-seconds", type=_POSITIVE, default=2.0, help="How often policies, snapshot and certificate are read.")
 @option("--snapshot-max-age", type=_POSITIVE, default=120.0, help="Seconds after which a snapshot is not used.")
 @option("--drain-seconds", type=FiniteRange(min=0), default=5.0, help="Serving, not ready, after SIGTERM.")
@@ -112,6 +118,7 @@ def command(
     default_pod_security_level: str,
     image_bytes_per_second: float,
     model_bytes_per_second: float,
+    image_volumes: Literal["auto", "on", "off"],
     reload_seconds: float,
     snapshot_max_age: float,
     drain_seconds: float,
@@ -157,6 +164,7 @@ def command(
             default_level=Level(default_pod_security_level),
             image_bytes_per_second=image_bytes_per_second,
             model_bytes_per_second=model_bytes_per_second,
+            image_volumes=image_volumes,
         ),
     )
     try:

@@ -17,7 +17,7 @@ from webhook.admission.decision import Decision, Facts
 from webhook.kube import Object
 from webhook.kube.review import AdmissionRequest
 from webhook.policy.model import FailurePolicy, Placement, Policy, PolicySet
-from webhook.report.effects import effects
+from webhook.report.effects import MOUNT, effects, ways
 
 Answer = tuple[str, str, str, str]
 """Policy, kind of expression, its name, what it said (see `webhook.report.observed`)."""
@@ -98,8 +98,9 @@ def elements(policy: Policy) -> Iterator[Element]:
         yield element(IMAGES, "spec.images")
     for index, model in enumerate(policy.models):
         path = f"spec.models[{index}]"
-        yield element(f"model {model.name}: hydration", path)
-        if model.placement is not Placement.OFF:
+        for way in (found := list(ways(model))):
+            yield element(f"model {model.name}: {way}", path)
+        if model.placement is not Placement.OFF and found != [MOUNT]:
             yield element(f"model {model.name}: placement", path)
         if model.redirect:
             yield element(f"model {model.name}: redirect", path)

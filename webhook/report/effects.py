@@ -10,7 +10,12 @@ from webhook.kube import Object, affinity, image, names
 from webhook.kube import pod as pods
 from webhook.mutate.load import cache_path
 from webhook.mutate.node_affinity import preferred_labels
-from webhook.policy.model import Model, Policy
+from webhook.policy.allow import OCI
+from webhook.policy.model import Delivery, Model, Policy
+
+HYDRATION = "hydration"
+MOUNT = "mount"
+IMAGE = "image volume"
 
 _MODEL = "--model="
 
@@ -25,10 +30,18 @@ def effects(policy: Policy, sent: Object, after: Object, namespace: str) -> set[
     if labels & {names.image_label(image.canonical(text) or "") for text in pods.images(sent)}:
         found.add("images: placement")
     arguments = [argument for argument in _arguments(after) if argument.get("name") in told.hydrates]
+    mounts = {(path, volume) for path, volume in _mounts(after) if path in {path for _, path in told.mounts}}
     for model in policy.models:
+        for way, volume in _volumes_of(model):
+            if (model.mount_path, volume) in mounts:
+                found.add(f"model {model.name}: {way}")
+                if model.redirect and told.redirected:
+                    found.add(f"model {model.name}: redirect")
+                if way == IMAGE and labels & _images_of(after, volume):
+                    found.add(f"model {model.name}: placement")
         for argument in arguments:
             if _is(argument, model):
-                found.add(f"model {model.name}: hydration")
+                found.add(f"model {model.name}: {HYDRATION}")
                 if labels & _held_as(argument, namespace):
                     found.add(f"model {model.name}: placement")
                 if model.redirect and told.redirected:
@@ -48,6 +61,43 @@ def effects(policy: Policy, sent: Object, after: Object, namespace: str) -> set[
         if profile.aws_config and told.aws_config:
             found.add(f"profile {profile.name}: awsConfig")
     return found
+
+
+def ways(model: Model) -> Iterator[str]:
+    """How the model may come into a pod, by the names that coverage has for it."""
+    if any(not pattern.startswith(OCI) for pattern in model.allow):
+        if model.delivery is not Delivery.MOUNT:
+            yield HYDRATION
+        if model.delivery is not Delivery.HYDRATE:
+            yield MOUNT
+    if any(pattern.startswith(OCI) for pattern in model.allow):
+        yield IMAGE
+
+
+def _volumes_of(model: Model) -> Iterator[tuple[str, str]]:
+    """The volumes that the model's containers mount when it is not hydrated, by way."""
+    for way in ways(model):
+        if way == MOUNT and model.source_volume is not None:
+            yield way, model.source_volume.volume["name"]
+        elif way == IMAGE:
+            yield way, names.model_volume(model.name)
+
+
+def _mounts(pod: Object) -> Iterator[tuple[str, str]]:
+    """Paths and volumes of what its containers mount."""
+    for _, _, container in pods.every_container(pod):
+        for mount in pods.objects(container.get("volumeMounts")):
+            yield str(mount.get("mountPath")), str(mount.get("name"))
+
+
+def _images_of(pod: Object, volume: str) -> set[str]:
+    """The labels that nodes may bear for the image that a volume is."""
+    found = (
+        pods.mapping(each.get("image"))
+        for each in pods.objects(pods.spec(pod).get("volumes"))
+        if each.get("name") == volume
+    )
+    return {names.image_label(image.canonical(str(each.get("reference"))) or "") for each in found}
 
 
 def _held_as(argument: Object, namespace: str) -> set[str]:

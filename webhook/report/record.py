@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -202,6 +202,7 @@ class _Settings(msgspec.Struct, frozen=True, rename="camel"):
     image_bytes_per_second: Annotated[float, msgspec.Meta(gt=0)]
     model_bytes_per_second: Annotated[float, msgspec.Meta(gt=0)]
     image_min_bytes: int
+    image_volumes: Literal["auto", "on", "off"] = "auto"
 
 
 class _Facts(msgspec.Struct, rename="camel"):
@@ -271,6 +272,7 @@ def _facts_json(facts: Facts) -> Object:
             image_bytes_per_second=settings.image_bytes_per_second,
             model_bytes_per_second=settings.model_bytes_per_second,
             image_min_bytes=settings.image_min_bytes,
+            image_volumes=settings.image_volumes,
         ),
     }
 
@@ -285,4 +287,5 @@ def _settings(said: _Settings) -> Settings:
         image_bytes_per_second=said.image_bytes_per_second,
         model_bytes_per_second=said.model_bytes_per_second,
         image_min_bytes=said.image_min_bytes,
+        image_volumes=said.image_volumes,
     )

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from webhook.policy.model import Model, Placement, Policy, PolicySet
 from webhook.report.coverage import IMAGES, Element
+from webhook.report.effects import MOUNT, ways
 
 _Entry = TypeVar("_Entry")
 
@@ -52,7 +53,7 @@ def _without(policy: Policy) -> Iterator[tuple[str, str, Policy]]:
 
 
 def _less(model: Model) -> Iterator[tuple[str, Model]]:
-    if model.placement is not Placement.OFF:
+    if model.placement is not Placement.OFF and list(ways(model)) != [MOUNT]:
         yield "placement", replace(model, placement=Placement.OFF)
     if model.redirect:
         yield "redirect", replace(model, redirect=False)
@@ -60,7 +61,7 @@ def _less(model: Model) -> Iterator[tuple[str, Model]]:
         yield "fallback volume", replace(model, cache=replace(model.cache, fallback_volume=None))
     if model.source.kind in {"annotation", "label", "env", "arg"}:  # what an expression gives is the policy's own word
         # Not what is allowed but that not all is: a test that never names another source does not know.
-        yield "allow", replace(model, allow=("s3://*", "file:///*"))
+        yield "allow", replace(model, allow=("s3://*", "file:///*", "oci://*"))
 
 
 def _but(entries: Sequence[_Entry], index: int) -> tuple[_Entry, ...]:
