@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from webhook.cost.figures import figure
+from webhook.cost.hydration import fetch_bound
 from webhook.inventory.model import EMPTY, Inventory
 from webhook.policy.model import Mode, PolicySet
 
@@ -31,8 +33,8 @@ class Settings:
     hydrator_image: str
     accelerators: Accelerators
     default_level: Level
-    image_bytes_per_second: float = 70e6
-    model_bytes_per_second: float = 400e6
+    image_bytes_per_second: float = figure("pull.containerd").likely
+    model_bytes_per_second: float = fetch_bound(None).rate
     image_min_bytes: int = 2**30
     image_volumes: Literal["auto", "on", "off"] = "auto"
 
