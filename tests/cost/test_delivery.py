@@ -45,7 +45,7 @@ def questions(draw: st.DrawFn) -> dict[str, Any]:
         "disk_write": draw(RATES),
         "starts": draw(st.floats(min_value=0, max_value=1000)),
         "processes": draw(st.integers(min_value=0, max_value=16)),
-        "cpus": draw(st.floats(min_value=0, max_value=192)),
+        "cpus": draw(st.one_of(st.just(0.0), st.floats(min_value=0.01, max_value=192))),
     }
 
 
@@ -61,6 +61,7 @@ def questions(draw: st.DrawFn) -> dict[str, Any]:
         ({"reader": Reader.STREAMER, "size": 10**9}, "hydrate"),
         ({"reader": Reader.STREAMER, "size": 0}, "hydrate"),
         ({"reader": Reader.TRITON}, "mount"),
+        ({"reader": Reader.PREFETCH}, "mount"),
         ({"volume": Volume(VolumeKind.LUSTRE), "from_s3": False}, "mount"),
         ({"volume": Volume(VolumeKind.LUSTRE), "from_s3": False, "warm": True}, "hydrate"),
         ({"reader": Reader.STREAMER, "volume": Volume(VolumeKind.LUSTRE, 50e6), "from_s3": True}, "hydrate"),

@@ -150,7 +150,7 @@ def _hydrated(reading: _Reading, part: float, assumed: Assumed) -> _Parts:
         assumed=assumed,
     )
     loaded = load_bound(reading.reader, processes=reading.processes, disk_read=reading.disk_read, assumed=assumed)
-    return _Parts(seconds(reading.size, filled.rate) * part, seconds(reading.size, loaded.rate), filled, loaded)
+    return _Parts(seconds(reading.size * part, filled.rate), seconds(reading.size, loaded.rate), filled, loaded)
 
 
 def _told(estimate: Estimate) -> str:

@@ -10,7 +10,8 @@ from webhook.cost.volume import network_rate
 
 def network(node: Node, assumed: Assumed) -> float:
     """What its network gives: the peak only where everything is fast."""
-    return network_rate(node.network_peak if assumed.case is Case.FAST and node.network_peak else node.network, assumed)
+    usual = network_rate(node.network, assumed)
+    return max(usual, node.network_peak) if assumed.case is Case.FAST else usual
 
 
 def root(node: Node, assumed: Assumed) -> Bound:

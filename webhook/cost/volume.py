@@ -14,6 +14,9 @@ class Reader(StrEnum):
 
     SAFETENSORS = "safetensors"
     """The stock loader of Hugging Face, vLLM and SGLang: maps the files and copies them page by page."""
+    PREFETCH = "prefetch"
+    """The same told not to map: vLLM's `--safetensors-load-strategy` eager or prefetch, SGLang's
+    `--weight-loader-disable-mmap`."""
     STREAMER = "streamer"
     """Run:ai Model Streamer (`--load-format runai_streamer`): many reads at once."""
     TRITON = "triton"
@@ -40,8 +43,8 @@ class Volume(NamedTuple):
 
 def own_rate(reader: Reader, processes: int, assumed: Assumed = LIKELY) -> float:
     """What the reader takes of a disk that is fast enough. Each process of a stock loader reads its own part."""
-    rate = assumed(f"reader.{_stock(reader)}")
-    return rate * max(processes, 1) if _mapped(reader) else rate
+    rate = assumed(f"reader.{Reader.SAFETENSORS if reader is Reader.UNKNOWN else reader}")
+    return rate * max(processes, 1) if _mapped(reader) or reader is Reader.PREFETCH else rate
 
 
 def volume_bound(
@@ -51,7 +54,7 @@ def volume_bound(
 
     `network` is the node's, in bytes per second, 0 where it is not known.
     """
-    parallel = volume.kind is VolumeKind.MOUNTPOINT and reader in {None, Reader.STREAMER}
+    parallel = volume.kind is VolumeKind.MOUNTPOINT and reader in {None, Reader.STREAMER, Reader.PREFETCH}
     usual = assumed(f"volume.{volume.kind}.{'parallel' if parallel else 'sequential'}")
     bounds = {
         "network": network_rate(network, assumed),
@@ -72,7 +75,3 @@ def network_rate(network: float, assumed: Assumed = LIKELY) -> float:
 
 def _mapped(reader: Reader) -> bool:
     return reader in {Reader.SAFETENSORS, Reader.UNKNOWN}
-
-
-def _stock(reader: Reader) -> Reader:
-    return Reader.SAFETENSORS if reader is Reader.UNKNOWN else reader
