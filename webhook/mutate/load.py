@@ -191,10 +191,14 @@ def occupied(load: Load | Direct, draft: Draft) -> str:
     path, mount = load.model.mount_path.rstrip("/"), load.mount
     for room in draft.chosen(load.targets):
         existing = room.mounts.get(path)
-        if existing is None or (merge.covers(existing, mount) and existing.get("subPath") == mount.get("subPath")):
-            continue
-        return f"{room.name} mounts its own at {load.model.mount_path}"
+        if existing is not None and not (merge.covers(existing, mount) and _is_same_part(existing, mount)):
+            return f"{room.name} mounts its own at {load.model.mount_path}"
     return ""
+
+
+def _is_same_part(existing: Object, mount: Object) -> bool:
+    """Whether both mount the same part of a volume; who mounts all of it does not name one."""
+    return all(existing.get(field) == mount.get(field) for field in ("subPath", "subPathExpr"))
 
 
 def misplaced(load: Load, site: Site) -> str:
