@@ -32,10 +32,9 @@ def sentences(plan: Plan, counted: str, pods: int, nodes: int) -> Iterator[str]:
     if not plan.baked:
         yield "nothing to bake"
         return
-    yield (
-        f"a new node saves {plan.saved:.0f} s on average, with {plan.disk / _GIB:.1f} of "
-        f"{plan.terms.budget / _GIB:.1f} GiB baked; the volume takes {plan.volume_gib} GiB or more, else the kubelet begins to delete images"
-    )
+    room = f"{plan.disk / _GIB:.1f} of {plan.terms.budget / _GIB:.1f} GiB"
+    yield f"a new node saves {plan.saved:.0f} s on average, with {room} baked"
+    yield f"the volume takes {plan.volume_gib} GiB or more: where it is fuller, the kubelet deletes images"
     if not plan.is_best:
         yield f"a better choice was not looked for to the end; none saves more than {plan.bound:.0f} s"
     if any(one.kind == "image" and not one.digest for one in plan.baked):

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from webhook.kube import image
 from webhook.report.bake import Contents, Layer
@@ -120,11 +121,8 @@ class Registries:
     def _token(self, place: _Place, said: Mapping[str, str], login: Login | None) -> str:
         realm, scope = said.get("realm", ""), f"repository:{place.repository}:pull"
         asked = {"service": said.get("service", ""), "scope": scope}
-        # Whoever answers in the registry's name could ask for our password in the clear.
-        if not realm.startswith("https://") and not (is_loopback(place.registry) and realm.startswith("http://")):
-            raise RegistryFailure(
-                "unsupported", f"{place.name}: {place.registry} wants tokens from no https:// address"
-            )
+        if not _is_safe(realm, place.registry):
+            raise RegistryFailure("unsupported", f"{place.name}: {place.registry} has tokens at no https:// address")
         if login is not None and not login.user:
             form = {**asked, "grant_type": "refresh_token", "refresh_token": login.secret, "client_id": "warmpod"}
             answer = self._http.post(realm, form, place.name)
@@ -156,6 +154,16 @@ class _Place(NamedTuple):
 
 
 _LOGIN: Final = "--docker-config FILE names what `docker login` wrote"
+
+
+def _is_safe(realm: str, registry: str) -> bool:
+    """Whether a password may go to a token server: never in the clear, but from this machine to itself."""
+    try:
+        address = urlsplit(realm)
+    except ValueError:
+        return False
+    is_near = is_loopback(registry) and is_loopback(address.netloc) and address.scheme == "http"
+    return bool(address.netloc) and (address.scheme == "https" or is_near)
 
 
 def _refusal(place: _Place, answer: Answer) -> RegistryFailure:

@@ -42,8 +42,9 @@ def basic(user: str, secret: str) -> str:
 
 def is_loopback(registry: str) -> bool:
     """Whether a registry (HOST[:PORT]) is on this machine."""
-    host = urlsplit(f"//{registry}").hostname or ""
+    host = ""
     try:
+        host = urlsplit(f"//{registry}").hostname or ""
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
