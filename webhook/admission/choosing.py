@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from webhook.admission import nodes
-from webhook.admission.placing import held
+from webhook.admission.holdings import held
 from webhook.admission.scene import Scene
 from webhook.cost.delivery import Comparison, compare
 from webhook.cost.volume import Volume, VolumeKind

@@ -192,13 +192,20 @@ def _narrows(change: Change) -> None:
     if new.get(_REQUIRED) is not old.get(_REQUIRED):
         _terms(affinity.required_terms(change.sent), affinity.required_terms(change.wanted))
     added = _added(old.get(_PREFERRED) or [], new.get(_PREFERRED) or [], "preferred terms")
-    labels = node_affinity.preferred_labels(change.wanted)
-    if added and len(labels) > node_affinity.MAX_PREFERRED:
+    # A zone that the author preferred is not ours; one that was added is.
+    ours = len(node_affinity.preferred_labels(change.wanted)) + len(
+        [term for term in added if not node_affinity.preferred_labels(_preferring(term))]
+    )
+    if added and ours > node_affinity.MAX_PREFERRED:
         raise _Broken("placement: more preferred terms than a pod gets")
     for term in added:
         weight = term.get("weight")
         if not isinstance(weight, int) or not 1 <= weight <= 100:
             raise _Broken("validity: a preferred term's weight is not between 1 and 100")
+
+
+def _preferring(term: Object) -> Object:
+    return {"spec": {"affinity": {"nodeAffinity": {_PREFERRED: [term]}}}}
 
 
 def _terms(old: list[Object], new: list[Object]) -> None:

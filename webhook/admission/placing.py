@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from webhook.admission.holdings import held
 from webhook.admission.scene import Matched, Scene
+from webhook.admission.zoning import is_zoned, zones
 from webhook.inventory.candidates import Candidates
-from webhook.inventory.model import Artifact
 from webhook.kube import Object, image
 from webhook.kube import pod as pods
 from webhook.mutate import placement
@@ -15,7 +16,7 @@ from webhook.mutate.direct import Direct
 from webhook.mutate.load import Load
 from webhook.mutate.placement import Choice
 from webhook.mutate.source import shown
-from webhook.policy.model import Placement, Tenancy
+from webhook.policy.model import Placement
 
 
 def place(
@@ -27,19 +28,20 @@ def place(
     """
     choices: list[Choice] = []
     obstacle = placement.obstacle(scene.sent, usable=scene.facts.placement_usable)
+    found = zones(pod, [] if obstacle else matched, loads, scene)
+    choices += found.choices
     for each, account in matched:
         policy = each.policy
-        mine = [load for load in loads if load.account is account and load.model.placement is not Placement.OFF]
-        if policy.image_placement is Placement.OFF and not mine:
-            continue
-        if obstacle:
+        delivered = [load for load in loads if load.account is account]
+        mine = [load for load in delivered if load.model.placement is not Placement.OFF]
+        if obstacle and (policy.image_placement is not Placement.OFF or mine or is_zoned(policy, delivered)):
             account.leave(obstacle)
-            continue
-        candidates = scene.candidates(policy.accelerators)
-        if policy.image_placement is not Placement.OFF:
-            choices += _images(policy.image_placement, candidates, scene, account)
-        choices += _models(mine, candidates, scene)
-    return placement.settle(pod, choices) if choices else (pod, 0.0)
+        elif policy.image_placement is not Placement.OFF or mine:
+            candidates = scene.candidates(policy.accelerators, found.pod)
+            if policy.image_placement is not Placement.OFF:
+                choices += _images(policy.image_placement, candidates, scene, account)
+            choices += _models(mine, candidates, scene)
+    return placement.settle(pod, choices, found.wished) if choices else (pod, 0.0)
 
 
 def _images(wanted: Placement, candidates: Candidates, scene: Scene, account: Account) -> list[Choice]:
@@ -118,14 +120,3 @@ def _image_volume(direct: Direct, candidates: Candidates, scene: Scene) -> Choic
     wanted, rate = direct.model.placement, settings.image_bytes_per_second
     name = direct.reference
     return placement.weigh(artifact, wanted, candidates, rate=rate, name=name, what=what, account=account)
-
-
-def held(load: Load, scene: Scene) -> Artifact | None:
-    """What the inventory knows of a model. A cache of everyone's holds what everyone, or this namespace, hydrated.
-
-    Which of the two must not depend on the candidates: our own terms narrow them, and a second review would choose
-    another one.
-    """
-    inventory, name, namespace = scene.facts.inventory, load.held_as, scene.site.namespace
-    everyones = inventory.model(name, "") if load.model.cache.tenancy is Tenancy.CLUSTER else None
-    return everyones if everyones is not None and everyones.labelled else inventory.model(name, namespace) or everyones

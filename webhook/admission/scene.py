@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from webhook.admission.decision import Facts
 from webhook.admission.recipe import reads_of
 from webhook.cel import Activation, Bindings, cut
-from webhook.inventory.candidates import Candidates, demand_of
+from webhook.inventory.candidates import Candidates, claims_of, demand_of, terms_of_claims
 from webhook.inventory.model import Inventory
 from webhook.kube import Object, affinity, podsecurity
 from webhook.kube.accelerator import Accelerators
 from webhook.kube.review import AdmissionRequest
 from webhook.mutate.load import Site
 from webhook.policy.model import Policy
+
+_Binding = tuple[list[Object], list[Sequence[Object]]]
+"""The terms that a pod requires, and those of each volume that it claims."""
 
 
 class Scene:
@@ -30,7 +34,7 @@ class Scene:
         self._shown: Object | None = None
         self._activation: Activation | None = None
         self._asked: dict[int, dict[str, frozenset[str]]] = {}
-        self._candidates: dict[frozenset[str], tuple[list[Object], Candidates]] = {}
+        self._candidates: dict[frozenset[str], tuple[_Binding, Candidates]] = {}
 
     def after(self, pod: Object) -> Scene:
         """The scene of a pod that was made of this one: what its containers ask for is the same."""
@@ -52,14 +56,20 @@ class Scene:
             found = self._asked[id(accelerators)] = accelerators.of_pod(self.sent, claims, namespace)
         return found
 
-    def candidates(self, accelerators: Accelerators | None = None) -> Candidates:
-        """The nodes that could run the pod, as far as what it asks for of these accelerators goes."""
+    def candidates(self, accelerators: Accelerators | None = None, pod: Object | None = None) -> Candidates:
+        """The nodes that could run the pod, as far as what it asks for of these accelerators goes.
+
+        `pod` is what it was made so far; what it claims and requires by then counts.
+        """
         resources = frozenset[str]().union(*self.asked(accelerators).values())
-        terms = affinity.required_terms(self.sent)
+        pod = self.sent if pod is None else pod
+        inventory = self.facts.inventory
+        terms = affinity.required_terms(pod)
+        claimed = terms_of_claims(claims_of(pod), self.site.namespace, inventory.volumes) if inventory.volumes else []
         found = self._candidates.get(resources)
-        # Of all that decides where a pod can run, reach lets us change only the required node affinity.
-        if found is None or found[0] != terms:
-            found = (terms, self.facts.inventory.candidates(demand_of(self.sent, resources)))
+        # Of all that decides where a pod can run, reach lets us change only its required node affinity and volumes.
+        if found is None or found[0] != (terms, claimed):
+            found = ((terms, claimed), inventory.candidates(demand_of(pod, resources, claimed)))
             self._candidates[resources] = found
         return found[1]
 

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from webhook.inventory.candidates import Candidates
 from webhook.inventory.model import Artifact
-from webhook.kube import Object
+from webhook.kube import Object, names
 from webhook.kube import pod as pods
 from webhook.mutate import cost, node_affinity
 from webhook.mutate.account import Account, Part
 from webhook.mutate.node_affinity import Wish
 from webhook.policy.model import Placement
 
+Label = tuple[str, str]
+"""Key and value of a node's label."""
+
 
 class Choice(NamedTuple):
-    """An artifact that tells a pod's candidates apart. `warm` of `nodes` bear its label, `roomy` of these have room.
+    """A place that tells a pod's candidates apart, or that a policy requires.
 
-    `account` is its policy's.
+    `name` is what lies there, `place` the nodes of it and `told` how many of them there are, for people. `account` is
+    its policy's.
     """
 
-    artifact: Artifact
-    name: str
+    wish: Wish
     placement: Placement
-    warm: int
-    roomy: int
-    nodes: int
-    seconds: float
+    name: str
+    place: str
+    told: str
     account: Account
 
     @property
-    def wish(self) -> Wish:
-        """What the pod would ask of a node."""
-        return Wish(self.artifact.label, self.seconds)
-
-    @property
-    def told(self) -> str:
-        """What its nodes are, for people."""
-        if self.artifact.bytes == 0 and self.warm < self.nodes:
-            worth = ", its size is not known yet"
-        else:
-            worth = f", {int(self.seconds)} s saved" if self.seconds >= 1 else ""
-        return f"nodes that hold {self.name}: on {self.warm} of {self.nodes} candidates, {self.roomy} with room{worth}"
+    def seconds(self) -> float:
+        """What it saves."""
+        return self.wish.seconds
 
 
 def obstacle(pod: Object, *, usable: bool) -> str:
@@ -84,43 +77,57 @@ def weigh(
         account.leave(f"{what}: every candidate holds it")
         return None
     saved = cost.seconds(artifact.bytes, rate) if warm < nodes else 0.0
+    if artifact.bytes == 0 and warm < nodes:
+        worth = ", its size is not known yet"
+    else:
+        worth = f", {int(saved)} s saved" if saved >= 1 else ""
     roomy = (held & candidates.roomy).bit_count()
-    return Choice(artifact, name, placement, warm, roomy, nodes, saved, account)
+    told = f"on {warm} of {nodes} candidates, {roomy} with room{worth}"
+    return Choice(Wish(artifact.label, saved), placement, name, f"nodes that hold {name}", told, account)
 
 
-def settle(pod: Object, choices: Sequence[Choice]) -> tuple[Object, float]:
-    """The pod with the terms that these choices earn, and the seconds that the new ones save."""
+def settle(pod: Object, choices: Sequence[Choice], zones: Collection[Label] = ()) -> tuple[Object, float]:
+    """The pod with the terms that these choices earn, and the seconds that the new ones save.
+
+    `zones` are all labels of zones that policies wish for on this pod, whatever came of it: a preferred term for one of
+    them counts as ours, so that a second review finds no more room than the first one left.
+    """
     # One speaks for each label: the first that requires it, else the first.
-    speakers: dict[str, Choice] = {}
+    speakers: dict[Label, Choice] = {}
     for choice in choices:
-        other = speakers.setdefault(choice.artifact.label, choice)
+        other = speakers.setdefault(_label(choice), choice)
         if other.placement is not Placement.REQUIRE and choice.placement is Placement.REQUIRE:
-            speakers[choice.artifact.label] = choice
-    there = node_affinity.preferred_labels(pod)
+            speakers[_label(choice)] = choice
+    there = [(label, names.NODE_LABEL_WARM) for label in node_affinity.preferred_labels(pod)]
+    there += [zone for zone in dict.fromkeys(node_affinity.preferred_zones(pod)) if zone in zones]
     saved, new = 0.0, []
     for label, choice in speakers.items():
-        name, account = choice.name, choice.account
+        account = choice.account
         if choice.placement is Placement.REQUIRE:
             before, pod = pod, node_affinity.require(pod, choice.wish)
             if pod is before:
-                account.do(Part.PLACEMENT, f"requires nodes that hold {name} already")
+                account.do(Part.PLACEMENT, f"requires {choice.place} already")
             else:
                 saved += choice.seconds
-                account.do(Part.PLACEMENT, f"requires {choice.told}")
+                account.do(Part.PLACEMENT, f"requires {choice.place}: {choice.told}")
         elif label in there:
-            account.do(Part.PLACEMENT, f"prefers nodes that hold {name} already")
+            account.do(Part.PLACEMENT, f"prefers {choice.place} already")
         else:
             new.append(choice)
-    new.sort(key=lambda choice: (-choice.seconds, choice.artifact.label))
+    new.sort(key=lambda choice: (-choice.seconds, choice.wish.label, choice.wish.value))
     room = max(node_affinity.MAX_PREFERRED - len(there), 0)
     for choice in new[:room]:
         saved += choice.seconds
-        choice.account.do(Part.PLACEMENT, f"prefers {choice.told}")
+        choice.account.do(Part.PLACEMENT, f"prefers {choice.place}: {choice.told}")
     for choice in new[room:]:
         most = node_affinity.MAX_PREFERRED
         choice.account.leave(f"{choice.name}: a pod gets {most} terms, others save more")
     for choice in choices:
-        if speakers[choice.artifact.label] is not choice:
+        if speakers[_label(choice)] is not choice:
             told = f"shares the term for {choice.name} with another policy"
             choice.account.do(Part.PLACEMENT, told)
     return node_affinity.prefer(pod, [choice.wish for choice in new[:room]]), saved
+
+
+def _label(choice: Choice) -> Label:
+    return choice.wish.label, choice.wish.value
