@@ -200,6 +200,9 @@ def fleet() -> Inventory:
         namespaces={"default": PRIVILEGED},
         labels={"zone": zones, "cores": {"8": 0b1, "96": 0b11111110}, "gpu": {"h100": 0b01111111}},
         taints=[Taint("gpu", "", "NoSchedule", 0b00111100), Taint("spot", "yes", "PreferNoSchedule", 0b1)],
+        systems={"al2023": 0b00111111, "bottlerocket": 0b10000000},
+        kubelets={"1.36": 0b01111111, "1.34": 0b10000000},
+        server="1.36",
     )
 
 

@@ -19,7 +19,12 @@ from webhook.kube import Object, names
 
 _ABSENT = object()
 
-MODELS = ("s3://acme-models/llama/", "s3://acme-models/qwen", "file:///fsx/models/llama/")
+MODELS = (
+    "s3://acme-models/llama/",
+    "s3://acme-models/qwen",
+    "file:///fsx/models/llama/",
+    "oci://ghcr.io/acme/llama:v1",
+)
 HOSTILE_SOURCES = (
     "s3://evil/llama/",
     "s3://acme-models/../evil/",
@@ -61,6 +66,8 @@ _MOUNTS: tuple[Object, ...] = (
     {"name": "aws-iam-token", "mountPath": "/var/run/secrets/eks.amazonaws.com/serviceaccount", "readOnly": True},
     {"name": "warmpod-cache-nvme", "mountPath": "/stolen"},
     {"name": "trust", "mountPath": "/etc/trust"},
+    {"name": "models", "mountPath": "/models", "subPath": "llama", "readOnly": True},
+    {"name": "warmpod-model-weights", "mountPath": "/models"},
 )
 _VOLUMES: tuple[Object, ...] = (
     {"name": "data", "emptyDir": {}},
@@ -69,6 +76,8 @@ _VOLUMES: tuple[Object, ...] = (
     {"name": "warmpod-aws-config", "configMap": {"name": "mine"}},
     {"name": "fsx", "persistentVolumeClaim": {"claimName": "other"}},
     {"name": "trust", "configMap": {"name": "ca"}},
+    {"name": "models", "persistentVolumeClaim": {"claimName": "models", "readOnly": True}},
+    {"name": "warmpod-model-weights", "image": {"reference": "ghcr.io/acme/llama:v1", "pullPolicy": "Always"}},
     {
         "name": "aws-iam-token",
         "projected": {"sources": [{"serviceAccountToken": {"audience": "sts.amazonaws.com", "path": "token"}}]},
@@ -80,6 +89,7 @@ _ARGS = (
     "--model=s3://acme-models/llama/",
     "s3://acme-models/llama",
     "--model=$(MODEL_ID)",
+    "--model=oci://ghcr.io/acme/llama:v1",
     "--x=s3://evil/llama/",
     "--flag",
 )

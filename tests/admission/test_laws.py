@@ -21,7 +21,15 @@ from webhook.kube import Object, affinity, footprint, names, patch, podsecurity
 from webhook.kube.podsecurity import Level
 from webhook.policy.model import Mode, PolicySet
 
-# Between them: every kind of source, of placement, of cache volume; models that share a container or fight for a path.
+DISK_CACHE = """
+---
+kind: NodeCache
+apiVersion: warmpod.dev/v1alpha1
+metadata: {name: disk}
+spec: {preset: al2023-raid0, size: 200Gi}
+"""
+# Between them: every kind of delivery, source, placement and cache volume; models that share a container or fight for a
+# path.
 SETS: dict[str, PolicySet] = {
     "everything": builders.policies(builders.policy()),
     "required": builders.policies(
@@ -88,6 +96,54 @@ SETS: dict[str, PolicySet] = {
             name="b",
         ),
         builders.SHARED_CACHE,
+    ),
+    "ways": builders.policies(
+        builders.policy(
+            """
+  acknowledge: [RequireBlocksScaleFromZero]
+  images: {placement: Require}
+  models:
+    - name: weights
+      source: {annotation: warmpod.dev/model}
+      allow: ["s3://acme-models/*", "oci://ghcr.io/acme/*"]
+      sourceVolume:
+        volume: {name: models, persistentVolumeClaim: {claimName: models, readOnly: true}}
+        holds: s3://acme-models/
+      delivery: auto
+      size: 100Gi
+      cache: disk
+      mountPath: /models
+      redirect: true
+      placement: Require
+""",
+            name="a",
+        ),
+        builders.policy(
+            """
+  models:
+    - name: other
+      source: {arg: --model}
+      allow: ["file:///fsx/*", "s3://acme-models/*", "oci://ghcr.io/*"]
+      sourceVolume:
+        volume: {name: fsx, hostPath: {path: /mnt/fsx}}
+        mountPath: /fsx
+      delivery: mount
+      mountPath: /other
+      containers: [vllm, app]
+      redirect: true
+    - name: weights
+      source: {env: MODEL_ID}
+      allow: ["s3://acme-models/*"]
+      sourceVolume:
+        volume: {name: models, persistentVolumeClaim: {claimName: models, readOnly: true}}
+        holds: s3://acme-models/
+      delivery: mount
+      mountPath: /again
+      redirect: true
+""",
+            name="b",
+        ),
+        DISK_CACHE,
     ),
     "conditions": builders.policies(
         builders.policy(
@@ -283,7 +339,7 @@ def test_operations_stay_within_reach(pod: Object, given_facts: Facts) -> None:
             verb = "add"  # a null that becomes something
         assert _REACH[verb].fullmatch(path), operation
         if operation["op"] == "replace" and verb == "replace":
-            assert _at(pod, path).partition("s3://acme-models/")[1], operation
+            assert re.search(r"s3://acme-models/|file:///fsx/|oci://ghcr.io/acme/", _at(pod, path)), operation
 
 
 def _at(document: Any, path: str) -> Any:

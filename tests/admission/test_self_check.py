@@ -108,6 +108,11 @@ def _preferred(pod: Object) -> list[Object]:
             "leaves its volume",
             id="out of the volume",
         ),
+        pytest.param(
+            lambda p: _vllm(p)["volumeMounts"].append({"name": "warmpod-cache-nvme", "mountPath": "/x"}),
+            "a volume of ours that it could write to",
+            id="a cache to write to",
+        ),
         pytest.param(lambda p: p["spec"]["volumes"].pop(0), "reach: spec.volumes", id="volume lost"),
         pytest.param(
             lambda p: p["spec"]["volumes"].append({"name": "data", "hostPath": {}}), "validity", id="volume twice"

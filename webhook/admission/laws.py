@@ -143,6 +143,9 @@ def _mounts_exist(container: Object, before: list[Any], volumes: set[Any]) -> No
             raise _Broken(f"validity: {where} gained one of no volume or path")
         if path in paths or ".." in str(mount.get("subPath", "")).split("/"):
             raise _Broken(f"validity: {where} gained {path} twice, or leaves its volume")
+        is_ours = str(mount["name"]).startswith(names.VOLUME_PREFIX)
+        if is_ours and container.get("name") != names.INIT_CONTAINER and mount.get("readOnly") is not True:
+            raise _Broken(f"reach: {where} gained {path}, a volume of ours that it could write to")
         paths.add(path)
 
 

@@ -15,6 +15,9 @@ _FORMATS = {
     "runai_streamer": Reader.STREAMER,
     "runai_streamer_sharded": Reader.STREAMER,
 }
+# vLLM's and SGLang's ways to have the stock loader read its files in place of mapping them.
+_STRATEGY, _READING = "--safetensors-load-strategy", frozenset({"eager", "prefetch"})
+_NO_MAPPING = "--weight-loader-disable-mmap"
 _STOCK = frozenset({"vllm", "sglang", "huggingface-hub"})
 
 
@@ -24,6 +27,15 @@ def reader_of(container: Object) -> Reader:
     if "triton-server" in clients and "vllm" not in clients:
         return Reader.TRITON
     chosen = pods.arg_value(container, _LOAD_FORMAT)
-    if chosen is not None:
+    if chosen is not None and _FORMATS.get(chosen) is not Reader.SAFETENSORS:
         return _FORMATS.get(chosen, Reader.UNKNOWN)
-    return Reader.SAFETENSORS if clients & _STOCK else Reader.UNKNOWN
+    if _reads(container):
+        return Reader.PREFETCH
+    return Reader.SAFETENSORS if chosen is not None or clients & _STOCK else Reader.UNKNOWN
+
+
+def _reads(container: Object) -> bool:
+    if pods.arg_value(container, _STRATEGY) in _READING:
+        return True
+    words = (container.get(field) for field in ("command", "args"))
+    return any(type(each) is list and _NO_MAPPING in each for each in words)
