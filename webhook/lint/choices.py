@@ -7,7 +7,17 @@ from collections.abc import Iterator
 
 from webhook.lint.check import Check, Codes, Finding, Manifests
 from webhook.policy.allow import is_wide
-from webhook.policy.model import Model, NodeCache, OnFailure, Origin, Placement, Policy, PolicySet, Tenancy
+from webhook.policy.model import (
+    Delivery,
+    Model,
+    NodeCache,
+    OnFailure,
+    Origin,
+    Placement,
+    Policy,
+    PolicySet,
+    Tenancy,
+)
 
 CODES: Codes = {
     "W001": ("error", "placement Require without acknowledge"),
@@ -57,10 +67,11 @@ def _models(policy: Policy) -> Iterator[Finding]:
                 what = "directory" if pattern.startswith("file") else "bucket, also one that a stranger registers"
                 message = f'"{pattern}" allows any {what}'
                 yield Finding("W005", f"{path}.allow[{place}]", message, "name it up to its /")
-        if model.placement is not Placement.OFF and _is_private(model):
+        if model.placement is not Placement.OFF and model.delivery is not Delivery.MOUNT and _is_private(model):
             message = f"cache {model.cache.name} lies in the pod's own volume, so no node is ever warm for this model"
             yield Finding("W012", f"{path}.cache", message, "use a hostPath cache, or placement: Off")
-        if model.source_volume and not any(pattern.startswith("file:") for pattern in model.allow):
+        is_read = model.delivery is not Delivery.HYDRATE or any(pattern.startswith("file:") for pattern in model.allow)
+        if model.source_volume and not is_read:
             yield Finding(
                 "W013", f"{path}.sourceVolume", "allow lists no file:// source, so this is never read", "remove it"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 
 from webhook.lint import (
@@ -12,11 +12,13 @@ from webhook.lint import (
     clash,
     conditions,
     contradictions,
+    deliveries,
     environment,
     expressions,
     ignores,
     memory,
     nesting,
+    node_review,
     places,
     redundancy,
     security,
@@ -24,6 +26,8 @@ from webhook.lint import (
 from webhook.lint.check import Check, Codes, Finding, Manifests
 from webhook.lint.ignores import Ignored, silenced
 from webhook.lint.texts import Texts
+from webhook.nodeclass.documents import NodeDocuments
+from webhook.nodeclass.documents import read as read_nodes
 from webhook.policy.legibility import shown
 from webhook.policy.model import Origin, PolicySet
 from webhook.policy.parse import parse
@@ -36,6 +40,7 @@ MODULES: tuple[ModuleType, ...] = (
     expressions,
     contradictions,
     conditions,
+    deliveries,
     environment,
     aws_config,
     memory,
@@ -46,7 +51,7 @@ MODULES: tuple[ModuleType, ...] = (
 )
 """The modules of checks: each has CODES and CHECKS (`webhook.lint.check`)."""
 
-CODES: Codes = {code: meaning for module in MODULES for code, meaning in sorted(module.CODES.items())}
+CODES: Codes = {code: meaning for module in (*MODULES, node_review) for code, meaning in sorted(module.CODES.items())}
 """Every lint code, how severe it is, and its subject. Codes are never reused."""
 
 _CHECKS: tuple[Check, ...] = tuple(check for module in MODULES for check in module.CHECKS)
@@ -54,22 +59,33 @@ _CHECKS: tuple[Check, ...] = tuple(check for module in MODULES for check in modu
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything there is to say of files of policies: what is left of it, and what comments silence."""
+    """Everything there is to say of files of policies: what is left of it, and what comments silence.
+
+    `nodes` are the documents of nodes and volumes that the policies were held against.
+    """
 
     policies: PolicySet
     problems: tuple[Problem, ...]
     ignored: tuple[Ignored, ...]
+    nodes: NodeDocuments = field(default_factory=NodeDocuments)
 
 
-def review(sources: Sequence[Source], manifests: Manifests = (), *, heed_comments: bool = True) -> Report:
-    """Read policy files, and return every problem of theirs: those of reading, and lint's own."""
+def review(
+    sources: Sequence[Source], manifests: Manifests = (), *, nodes: Sequence[Source] = (), heed_comments: bool = True
+) -> Report:
+    """Read policy files, and return every problem of theirs: those of reading, and lint's own.
+
+    `nodes` are files of node classes, node pools and volumes: they are looked at too, by themselves and beside the
+    policies.
+    """
     policies = parse(sources)
     problems = [*policies.problems, *lint(policies, manifests, sources)]
+    documents = read_nodes(nodes)
+    problems += node_review.review_nodes(documents, policies)
     ignored: list[Ignored] = []
     if heed_comments:
-        problems, ignored = silenced(problems, Texts.of(sources), CODES)
-    ordered = sorted(set(problems), key=lambda each: (each.file, each.line, each.column, each.code, each.message))
-    return Report(policies, tuple(ordered), tuple(ignored))
+        problems, ignored = silenced(problems, Texts.of((*sources, *nodes)), CODES)
+    return Report(policies, tuple(node_review.in_order(problems)), tuple(ignored), documents)
 
 
 def lint(policy_set: PolicySet, manifests: Manifests = (), sources: Iterable[Source] = ()) -> list[Problem]:
