@@ -49,7 +49,7 @@ pull() {
   done
   found=$(digest_of "$name")
   if [[ -n $digest && $found != "$digest" ]]; then
-    say "$name is $found now, and was $digest when the plan was made: plan again"
+    say "$name is $found now, and was $digest when the plan was made: plan again, with --registry"
     return 1
   fi
   say "baked $name $found"
