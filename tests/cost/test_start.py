@@ -79,11 +79,11 @@ def test_a_download_beside_a_pull_gets_its_share(model: int, expected: float) ->
 @pytest.mark.parametrize(
     ("node", "pull", "bound"),
     [
-        (G6, Pull.CONTAINERD, "volume"),
+        (G6, Pull.CONTAINERD, "root"),
         (dataclasses.replace(G6, root=1e9), Pull.CONTAINERD, "unpack"),
         (dataclasses.replace(G6, root=1e9, ebs=50e6), Pull.CONTAINERD, "ebs"),
         (dataclasses.replace(G6, root=1e9, network=10e6), Pull.CONTAINERD, "network"),
-        (G6, Pull.SOCI_AL2023, "volume"),
+        (G6, Pull.SOCI_AL2023, "root"),
         (G6, Pull.SNAPSHOT_300, "initialization"),
         (G6, Pull.SNAPSHOT, "first reads"),
         (G6, Pull.SNAPSHOT_FSR, "start"),
@@ -128,6 +128,14 @@ def test_more_in_the_snapshot_takes_longer_to_fill_until_first_reads_are_faster(
     ]
     assert [each.bound for each in took] == ["initialization", "initialization", "first reads"]
     assert took[0].seconds < took[1].seconds < took[2].seconds
+
+
+def test_without_an_instance_store_models_lie_on_the_root_volume() -> None:
+    bare = dataclasses.replace(G6, disks=0)
+    for fetch in (Fetch.HYDRATE, Fetch.DOWNLOAD):
+        found = {each.name: each for each in start(VLLM, bare, Techniques(Pull.PRESENT, fetch)).phases}
+        assert found["fetch"].seconds == pytest.approx(VLLM.model / 131072000)
+        assert (found["fetch"].bound, found["load"].bound) == ("root", "root")
 
 
 def test_a_compile_cache_or_a_faster_disk_is_worth_what_the_reader_lets_it() -> None:

@@ -17,7 +17,7 @@ def network(node: Node, assumed: Assumed) -> float:
 def root(node: Node, assumed: Assumed) -> Bound:
     """Its root volume, by the volume's own throughput or the node's limit to EBS."""
     bought = node.root if node.root > 0 else assumed("ebs.root")
-    return narrowest(volume=bought, ebs=node.ebs)
+    return narrowest(root=bought, ebs=node.ebs)
 
 
 def store(node: Node, assumed: Assumed, *, reading: bool) -> Bound:

@@ -21,6 +21,7 @@ WORDS = {
     "network": "the network",
     "pages": "reads page by page",
     "reader": "the reader",
+    "root": "the root volume",
     "source": "asking the source",
     "start": "the container's start",
     "unpack": "how the image is unpacked",

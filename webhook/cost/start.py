@@ -66,12 +66,12 @@ def start(workload: Workload, node: Node, techniques: Techniques, assumed: Assum
     return Timeline(tuple(_phases(workload, node, techniques, assumed)), best, worst)
 
 
-def swings(workload: Workload, node: Node, techniques: Techniques) -> list[Swing]:
-    """How far each figure moves the whole, the greatest first; those that do not move it are left out."""
+def swings(workload: Workload, node: Node, techniques: Techniques, assumed: Assumed = LIKELY) -> list[Swing]:
+    """How far each figure alone moves the whole, the greatest first; those that do not move it are left out."""
     found = []
     for name, figure in figures().items():
         best, worst = (
-            _end(_phases(workload, node, techniques, Assumed(given={name: figure.at(case)})))
+            _end(_phases(workload, node, techniques, Assumed(assumed.case, {**assumed.given, name: figure.at(case)})))
             for case in (Case.FAST, Case.SLOW)
         )
         if best != worst:
@@ -122,9 +122,9 @@ def _fetch(workload: Workload, node: Node, how: Fetch, assumed: Assumed) -> tupl
         return assumed("cache.hit"), "source"
     network, disk = machine.network(node, assumed), machine.store(node, assumed, reading=False)
     if how is Fetch.HYDRATE:
-        bound = fetch_bound(None, network=network, disk_write=disk.rate, cpus=node.vcpus, assumed=assumed)
+        bound = _on(disk, fetch_bound(None, network=network, disk_write=disk.rate, cpus=node.vcpus, assumed=assumed))
     else:
-        bound = narrowest(network=network, downloader=assumed("download.engine"), disk=disk.rate)
+        bound = narrowest(network=network, downloader=assumed("download.engine"), **{disk.name: disk.rate})
     return seconds(workload.model, bound.rate), bound.name
 
 
@@ -144,4 +144,9 @@ def _load(workload: Workload, node: Node, techniques: Techniques, assumed: Assum
     if techniques.fetch is Fetch.MOUNT and techniques.volume is not None:
         return volume_bound(techniques.volume, reader, network=network, processes=processes, assumed=assumed)
     disk = machine.store(node, assumed, reading=True)
-    return load_bound(reader, processes=processes, disk_read=disk.rate, assumed=assumed)
+    return _on(disk, load_bound(reader, processes=processes, disk_read=disk.rate, assumed=assumed))
+
+
+def _on(disk: Bound, bound: Bound) -> Bound:
+    """The bound by its right name: without an instance store the disk is the root volume."""
+    return Bound(disk.name, bound.rate) if bound.name == "disk" else bound
