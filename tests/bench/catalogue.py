@@ -71,9 +71,9 @@ BUILT = {
 
 
 class Code(NamedTuple):
-    """What a package's files hold: `names` are whole, `pieces` is all that programs and libraries hold, `binary` that
-    in capitals.
+    """What a package's files hold.
 
+    `names` are whole, `pieces` is all that programs and libraries hold, `binary` that in capitals.
     Go and Rust lay their strings one after another, so there a name is looked for inside of what looks like one. GCC
     makes short strings in code, eight letters at a time, so there all its whole pieces must be found.
     """

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from webhook.clients.profiles import Row, profiles
 
 _MIB = 2**20
-# The least that the AWS Common Runtime takes (aws-c-s3 s3_client.c); below it would refuse to start.
+# The least that the AWS Common Runtime takes (aws-c-s3, s3_client.c).
 _LEAST_MIB = 256
 # The Run:ai streamer by itself takes 40 GB, and fails where one tensor is larger than its limit. The largest tensors
 # of published models, embeddings of 128 thousand tokens and more, have 2 to 4 GB.
@@ -23,7 +23,7 @@ _LEAST_STREAMER = 4 * 2**30
 class Tuning(NamedTuple):
     """What to set: variables by name, and an AWS CLI configuration as ClientProfile's `awsConfig` holds it.
 
-    `rows` are what it was taken from, in order: `setting`, `value` and why.
+    `env` is sorted by name; `rows` are what all was taken from, each with its value.
     """
 
     env: Mapping[str, str]
@@ -56,7 +56,7 @@ def tuning(clients: frozenset[str] | None, gbps: int, memory: int | None = None,
             into = config.setdefault(section, {}) if section else config
             into[key] = _plain(value)
         taken.append((row, value))
-    return Tuning(env, config, tuple(taken))
+    return Tuning(dict(sorted(env.items())), config, tuple(taken))
 
 
 def _value(row: Row, gbps: int, memory: int | None) -> str | None:

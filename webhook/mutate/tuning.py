@@ -42,40 +42,43 @@ def tune(
     rooms = draft.chosen(targets)
     disk = all(_writes_to_disk(draft, room) for room in rooms)
     config: Mapping[str, Any] = {}
-    readers = []
+    readers, given = [], []
     for room in rooms:
         container = room.built
         clients = clients_of(container)
         found = tuning(clients, network.gbps, _memory(draft.sent, container), disk=disk)
-        _set(room, found, f"{_who(room, clients)} on {network.told}", account)
-        for each in profiles().outside:
-            if clients is not None and each.client in _roots(clients):
-                account.leave(f"auto: {catalogue().titles([each.client])}: {each.why}")
+        new = _set(room, found, clients, account)
+        if new:
+            given.append(f"{_who(room, clients)} {', '.join(new)}")
         if found.aws_config:
             config = found.aws_config
             readers.append(room.name)
+    if given:
+        account.do(Part.ENV, f"auto: for {network.told}, sets on {'; on '.join(given)}")
     if config or any(named):
         everybody = targets if any(named) else readers
         text = s3_client.config_text([*named, config])
         s3_client.set_config(draft, text, everybody, account, lasting=True)
 
 
-def _set(room: Room, found: Tuning, who: str, account: Account) -> None:
+def _set(room: Room, found: Tuning, clients: frozenset[str] | None, account: Account) -> list[str]:
+    """Set the variables; give back the names of those that were not there. What is left out is said."""
     before = {entry["name"] for entry in room.env}
     room.add_env([{"name": name, "value": value} for name, value in found.env.items()])
-    new = [name for name in found.env if name not in before]
     kept = [name for name in found.env if name in before]
-    if new:
-        account.do(Part.ENV, f"auto: {who}: sets {', '.join(new)}")
     if kept:
         account.leave(f"auto: {room.name} has {', '.join(kept)} already")
+    for each in profiles().outside:
+        if clients is not None and each.client in _roots(clients):
+            account.leave(f"auto: {catalogue().titles([each.client])}: {each.why}")
     if not found.env:
-        account.leave(f"auto: {who}: no variable suits it")
+        account.leave(f"auto: {_who(room, clients)}: no variable suits it")
+    return [name for name in found.env if name not in before]
 
 
 def _who(room: Room, clients: frozenset[str] | None) -> str:
     if clients is None:
-        return f"{room.name}, whose clients are not known,"
+        return f"{room.name} (clients not known)"
     return f"{room.name} ({catalogue().titles(_roots(clients))})"
 
 
