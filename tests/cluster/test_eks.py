@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster import pods
+from tests.cluster.conftest import MakeNamespace
 from tests.eks.definitions import KINDS, definitions
-from tests.eks.recipes import EKS, OBJECTS, Written, objects
-from webhook.kube import Object
+from tests.eks.recipes import EKS, OBJECTS, RECIPES, Written, objects
+from webhook.admission import admit
+from webhook.cli import cases, world
+from webhook.ec2.zones import ZONE_ID
+from webhook.kube import Object, names
+from webhook.kube.workload import pods_of
 from webhook.sandbox.api import RefusedRequest
+from webhook.sandbox.nodes import PretendNode, manifest
 from webhook.sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.cluster
 
 NAMESPACE = "inference"
 DRY = {"dryRun": "All", "fieldValidation": "Strict"}
+IN_FORCE = {"eks": "recipes"}
+LIVE = ("fsx-lustre-static", "image-volume", "s3-express")
+"""Recipes whose sources no policy of the other tests allows: they can be in force beside those."""
+
+POOL = "gpu-al2023-nvme"
+TAINT = {"key": "warmpod.test/eks", "effect": "NoSchedule"}
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +43,7 @@ def karpenter(box: Sandbox) -> Iterator[Sandbox]:
     box.kubectl("wait", "--for=condition=Established", "--timeout=90s", *(f"crd/{name}" for name in KINDS))
     one = next(each for each in OBJECTS if each.document["kind"] == "NodePool")
     pods.eventually(lambda: box.api.exists(one.path), "node pools served")
-    if not box.api.exists(f"/api/v1/namespaces/{NAMESPACE}"):
-        box.make_namespace(NAMESPACE)
+    box.make_namespace(NAMESPACE, {"pod-security.kubernetes.io/enforce": "privileged", **IN_FORCE})
     yield box
     box.kubectl("delete", "--wait=false", *files)
     box.api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
@@ -105,3 +118,132 @@ def test_claims_are_bound_to_their_volumes(karpenter: Sandbox, recipe: str) -> N
     finally:
         for each in reversed(made):
             karpenter.api.call("DELETE", f"{each.path}/{each.document['metadata']['name']}")
+
+
+LEVELS = ("privileged", "baseline", "restricted")
+
+
+@pytest.fixture(scope="module")
+def unreviewed(make_namespace: MakeNamespace) -> dict[str, str]:
+    """By PodSecurity level, a namespace of that level whose pods no webhook sees."""
+    return {
+        level: make_namespace(level, {"pod-security.kubernetes.io/enforce": level, "warmpod.dev/mode": "Off"})
+        for level in LEVELS
+    }
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
+def test_the_api_server_takes_every_pod_that_the_recipe_makes(
+    karpenter: Sandbox, unreviewed: dict[str, str], recipe: Path
+) -> None:
+    """With every field known, and at the PodSecurity level of its namespace."""
+    taken = 0
+    for case in cases.find([str(recipe)]):
+        request, facts = cases.situation(case, world.read_policies(str(case.policies)))
+        decision = admit(request, facts)
+        decided = decision.pod
+        if decided is None or not decision.patch:
+            continue
+        labels = yaml.safe_load((case.directory / "facts.yaml").read_text())["namespaceLabels"]
+        namespace = unreviewed[labels["pod-security.kubernetes.io/enforce"]]
+        metadata = {key: value for key, value in decided["metadata"].items() if key != "namespace"}
+        body = {**decided, "apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "name": case.directory.name}}
+        stored = karpenter.api.call("POST", f"/api/v1/namespaces/{namespace}/pods", body, **DRY)
+        assert pods.mounts(stored["spec"]["containers"][0])["/models"]["readOnly"] is True
+        assert len(stored["spec"]["volumes"]) >= len(decided["spec"]["volumes"])
+        taken += 1
+    assert taken >= 1
+
+
+@pytest.fixture(scope="module")
+def nodes(karpenter: Sandbox) -> Iterator[Sandbox]:
+    """Two nodes of the recipes' pool in two zones, which only pods of these tests may use."""
+    for name, letter, zone in (("eks-near", "a", "use1-az4"), ("eks-far", "b", "use1-az6")):
+        node = manifest(
+            PretendNode(
+                name,
+                accelerators={"nvidia.com/gpu": 64},
+                zone=f"us-east-1{letter}",
+                instance_type="g6e.12xlarge",
+                cpu="2000",
+                memory="16Ti",
+                labels={"karpenter.sh/nodepool": POOL, ZONE_ID: zone},
+            )
+        )
+        told = {"osImage": "Amazon Linux 2023.9.20251117", "kubeletVersion": "v1.36.3-eks-1a2b3c4"}
+        node["status"]["nodeInfo"].update(told)
+        karpenter.api.call("POST", "/api/v1/nodes", {**node, "spec": {"taints": [TAINT]}})
+    karpenter.take_stock()
+    yield karpenter
+    for name in ("eks-near", "eks-far"):
+        karpenter.api.call("DELETE", f"/api/v1/nodes/{name}")
+
+
+def sample(recipe: str, case: str) -> Object:
+    """The pod of a recipe's case, for the nodes of these tests."""
+    [document] = yaml.safe_load_all((EKS / recipe / "policies" / "cases" / case / "input.yaml").read_text())
+    pod = copy.deepcopy(next(pods_of(document)).pod)
+    pod["spec"].update(nodeSelector={"karpenter.sh/nodepool": POOL}, tolerations=[{"operator": "Exists"}])
+    metadata = {"name": f"{recipe}-{case}", "annotations": pod["metadata"]["annotations"]}
+    return {**pod, "apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+
+
+@pytest.fixture(scope="module")
+def in_force(nodes: Sandbox, policies: Path) -> Iterator[Sandbox]:
+    """The policies of `LIVE` beside those of the other tests, for the namespace of the recipes alone."""
+    files = []
+    for recipe in LIVE:
+        documents = list(yaml.safe_load_all((EKS / recipe / "policies" / "policy.yaml").read_text()))
+        documents[0]["spec"]["match"]["namespaceSelector"] = {"matchLabels": IN_FORCE}
+        files.append(policies / f"{recipe}.yaml")
+        files[-1].write_text(yaml.safe_dump_all(documents))
+    probe = sample("s3-express", "two-zones")
+    probe["metadata"]["name"] = "probe"
+
+    def reviewed() -> bool:
+        return len(pods.hydrators(pods.create(nodes, NAMESPACE, probe, dryRun="All"))) == 1
+
+    pods.eventually(reviewed, "policies of the recipes in force")
+    yield nodes
+    for file in files:
+        file.unlink()
+    pods.eventually(lambda: not reviewed(), "policies of the recipes out of force")
+
+
+def zones(stored: Object) -> list[list[str]]:
+    """The values of the preferred terms that speak of zones."""
+    terms = [term["preference"]["matchExpressions"][0] for term in pods.preferred(stored)]
+    return [term["values"] for term in terms if term["key"] == ZONE_ID]
+
+
+def test_a_pod_with_a_model_in_a_directory_bucket_goes_to_its_zone(in_force: Sandbox) -> None:
+    stored = pods.create(in_force, NAMESPACE, sample("s3-express", "two-zones"))
+    assert len(pods.hydrators(stored)) == 1
+    assert zones(stored) == [["use1-az4"]]
+    assert pods.scheduled(in_force, NAMESPACE, stored["metadata"]["name"]) == "eks-near"
+
+
+def test_a_streaming_reader_gets_the_file_system_itself_and_goes_to_its_zone(in_force: Sandbox) -> None:
+    made = [each for each in objects(EKS / "fsx-lustre-static") if each.document["kind"] != "Namespace"]
+    for each in made:
+        in_force.api.call("POST", each.path, each.document)
+    try:
+        stored = pods.create(in_force, NAMESPACE, sample("fsx-lustre-static", "streaming-reader"))
+        mount = pods.mounts(stored["spec"]["containers"][0])["/models"]
+        assert (mount["name"], mount["readOnly"], mount["subPath"]) == ("fsx", True, "models/llama-3.3-70b-instruct")
+        assert pods.hydrators(stored) == []
+        assert zones(stored) == [["use1-az4"]]
+        # The real scheduler waits for the claim, which the real controller binds.
+        assert pods.scheduled(in_force, NAMESPACE, stored["metadata"]["name"]) == "eks-near"
+        in_force.api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{stored['metadata']['name']}")
+    finally:
+        for each in reversed(made):
+            in_force.api.call("DELETE", f"{each.path}/{each.document['metadata']['name']}")
+
+
+def test_an_artifact_becomes_an_image_volume_where_every_kubelet_has_them(in_force: Sandbox) -> None:
+    stored = pods.create(in_force, NAMESPACE, sample("image-volume", "one-node-holds-it"))
+    volume = pods.volumes(stored)[names.VOLUME_PREFIX + "model-weights"]
+    assert volume["image"] == {"reference": "ghcr.io/acme/models/llama-3.1-8b:v1", "pullPolicy": "IfNotPresent"}
+    assert pods.mounts(stored["spec"]["containers"][0])["/models"]["name"] == volume["name"]
+    assert pods.scheduled(in_force, NAMESPACE, stored["metadata"]["name"]) in {"eks-near", "eks-far"}
