@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from tests.builders import facts, gpu_pod, policy, request
 from tests.registry_server import RegistryServer, served
-from tests.scripted_http import Answer
+from tests.scripted_http import Answer, HttpRequest, HttpServer, reply
 from webhook.admission import admit
 from webhook.cli.main import main
 from webhook.inventory.model import Artifact, Inventory, NodeRoom
@@ -344,6 +345,49 @@ def test_what_cannot_be_done_is_told(arguments: list[str], said: str, dump: Path
     done = bake(*(files.get(one, one) for one in arguments))
     assert done.exit_code == 2
     assert any(each in done.stderr for each in said.split("|")), done.stderr
+
+
+class Cluster(HttpServer):
+    """Lists what a dump holds; pods are forbidden where it is `secretive`."""
+
+    def __init__(self, dump: Path, *, secretive: bool = False) -> None:
+        super().__init__()
+        self.secretive = secretive
+        self.items: list[Object] = json.loads(dump.read_text())["items"]
+
+    async def handle(self, request: HttpRequest, writer: asyncio.StreamWriter) -> bool:
+        kind = {"/api/v1/nodes": "Node", "/api/v1/pods": "Pod", "/api/v1/namespaces": "Namespace"}.get(request.path)
+        found = [one for one in self.items if one["kind"] == kind]
+        listed = {"kind": f"{kind}List", "metadata": {"resourceVersion": "1"}, "items": found}
+        if kind is None or (kind == "Pod" and self.secretive):
+            await reply(writer, Answer(403 if kind else 404))
+        else:
+            await reply(writer, Answer(200, json.dumps(listed).encode()))
+        return True
+
+
+def test_the_live_cluster_tells_the_same(dump: Path, plan: Path, tmp_path: Path) -> None:
+    server = Cluster(dump)
+    with served(server):
+        kubeconfig = server.write_kubeconfig(tmp_path, {"token": "t"})
+        live = planned("--kubeconfig", kubeconfig)
+        checked = states("--plan", plan, "--kubeconfig", kubeconfig)
+    assert live == planned("--dump", dump)
+    assert checked == states("--plan", plan, "--dump", dump)
+
+
+def test_a_cluster_that_does_not_tell(dump: Path, tmp_path: Path) -> None:
+    server = Cluster(dump, secretive=True)
+    with served(server):
+        done = bake("plan", "--kubeconfig", server.write_kubeconfig(tmp_path, {"token": "t"}))
+    assert done.exit_code == 2
+    assert "the right to list nodes, pods and namespaces" in done.stderr
+
+
+def test_no_cluster(tmp_path: Path) -> None:
+    done = bake("plan", "--kubeconfig", tmp_path / "none")
+    assert done.exit_code == 2
+    assert "--records, --dump and --inventory need no cluster" in done.stderr
 
 
 @pytest.mark.parametrize(
