@@ -14,7 +14,7 @@ from typing import Any
 from webhook.kube import Object, names
 from webhook.kube import pod as pods
 from webhook.kube.affinity import required_terms
-from webhook.mutate.node_affinity import preferred_labels
+from webhook.mutate.node_affinity import preferred_labels, preferred_zones, required_zones
 
 PARTS = ("placement", "hydration", "volumes", "env", "redirect", "awsConfig")
 """The parts a change can have, in the order people hear of them."""
@@ -28,15 +28,18 @@ class Changes:
     """What one pod has that the other has not. Nothing is said of the annotation that signs a change.
 
     `hydrates` are the models that the init container brings; `preferred` and `required` count node affinity terms, a
-    required one also where terms of the pod were narrowed. `volumes` are the policies' own that a container now mounts,
-    those too that models lie in; `mounts` and `env` are pairs of a container and a path, or variable, those of models
-    too; `redirected` are the containers whose arguments or values now name a mounted path. What is there for the AWS
-    CLI's configuration counts as `aws_config` alone; what the init container mounts counts nowhere.
+    required one also where terms of the pod were narrowed; terms for zones are told by the zone instead. `volumes` are
+    the policies' own that a container now mounts, those too that models lie in; `mounts` and `env` are pairs of a
+    container and a path, or variable, those of models too; `redirected` are the containers whose arguments or values
+    now name a mounted path. What is there for the AWS CLI's configuration counts as `aws_config` alone; what the init
+    container mounts counts nowhere.
     """
 
     hydrates: tuple[str, ...] = ()
     preferred: int = 0
     required: int = 0
+    preferred_zones: tuple[str, ...] = ()
+    required_zones: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     mounts: tuple[tuple[str, str], ...] = ()
     env: tuple[tuple[str, str], ...] = ()
@@ -47,7 +50,7 @@ class Changes:
     def parts(self) -> tuple[str, ...]:
         """Which of PARTS there are."""
         found = (
-            self.preferred or self.required,
+            self.preferred or self.required or self.preferred_zones or self.required_zones,
             self.hydrates,
             self.volumes,
             self.env,
@@ -63,6 +66,8 @@ class Changes:
         mounts = ", ".join(dict.fromkeys(path for _, path in self.mounts))
         return (
             *(f"{verb} warm nodes by {_count(number, 'term')}" if number else "" for verb, number in terms),
+            f"requires zone {', '.join(self.required_zones)}" if self.required_zones else "",
+            f"prefers zone {', '.join(self.preferred_zones)}" if self.preferred_zones else "",
             f"hydrates {', '.join(self.hydrates)}" if self.hydrates else "",
             f"mounts {mounts}" if mounts else "",
             f"sets {_some(list(dict.fromkeys(name for _, name in self.env)))}" if self.env else "",
@@ -98,6 +103,8 @@ def changes(sent: Object, after: Object | None) -> Changes:
         hydrates=tuple(model for model in _models(after) if model not in set(_models(sent))),
         preferred=max(len(preferred_labels(after)) - len(preferred_labels(sent)), 0),
         required=_required(after) - _required(sent),
+        preferred_zones=_gained(preferred_zones(sent), preferred_zones(after)),
+        required_zones=_gained(required_zones(sent), required_zones(after)),
         volumes=tuple(dict.fromkeys(volume for _, mount in mounts if (volume := _volume_of(mount)))),
         mounts=tuple(
             (container, mount["mountPath"])
@@ -108,6 +115,11 @@ def changes(sent: Object, after: Object | None) -> Changes:
         redirected=tuple(redirected),
         aws_config=_has_config(after) and not _has_config(sent),
     )
+
+
+def _gained(before: Sequence[tuple[str, str]], after: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The zones among the labels that are there now and were not."""
+    return tuple(zone for _, zone in dict.fromkeys(each for each in after if each not in before))
 
 
 def _volume_of(mount: Object) -> str:

@@ -9,9 +9,8 @@ from webhook.admission.delivering import deliver
 from webhook.admission.placing import place
 from webhook.admission.recipe import Recipe, recipe
 from webhook.admission.scene import Matched, Scene
-from webhook.inventory.model import Inventory
 from webhook.kube import Object, names
-from webhook.mutate import merge, s3_client, volumes
+from webhook.mutate import merge, node_affinity, s3_client, volumes
 from webhook.mutate.account import Account
 from webhook.mutate.draft import Draft
 from webhook.mutate.instance_types import Network, network_of
@@ -41,18 +40,22 @@ def fold(matched: Sequence[Matched], scene: Scene) -> Folded:
     loads = deliver(draft, pairs, scene)
     pod, seconds = place(draft.built, pairs, loads, scene)
     if pod is not sent:
-        pod = _signed(pod, matched, seconds, scene.facts.inventory)
+        pod = _signed(pod, matched, seconds, scene)
     return Folded(pod, accounts, seconds, frozenset([load.model.mount_path for load in loads if load.model.redirect]))
 
 
-def _signed(pod: Object, matched: Sequence[Matched], seconds: float, inventory: Inventory) -> Object:
+def _signed(pod: Object, matched: Sequence[Matched], seconds: float, scene: Scene) -> Object:
     """The pod with the annotation that says who changed it; written once, and left out where there is no room."""
     metadata = pod["metadata"]
     annotations = metadata.get("annotations") or {}
     if names.ANNOTATION_DECISION in annotations:
         return pod
     who = ",".join([each.policy.name for each in matched])[:_MAX_TOLD]
-    told = f"policies={who} seconds={int(seconds)} inventory={inventory.id or 'none'}"
+    told = f"policies={who} seconds={int(seconds)} inventory={scene.facts.inventory.id or 'none'}"
+    # By their labels nobody could tell our terms for zones from the author's own.
+    zones = node_affinity.zones_gained(scene.sent, pod)
+    if zones:
+        told += f" zones={','.join(f'{label}:{zone}' for label, zone in zones)}"
     annotations = {**annotations, names.ANNOTATION_DECISION: told}
     if merge.annotation_bytes(annotations) > merge.MAX_ANNOTATION_BYTES:
         return pod

@@ -23,6 +23,7 @@ _NOT_SENT = frozenset({"nodeName", "priority", "ephemeralContainers", "serviceAc
 _TOKEN_VOLUME = re.compile(r"kube-api-access-[a-z0-9]{5}")
 _TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105  a path
 _TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_ZONES = re.compile(r" zones=(\S+)\Z")
 _SUFFIX = re.compile(r"[a-z0-9]{5}")
 _HYDRATE = "hydrate"
 _MODEL = "--model="
@@ -89,7 +90,7 @@ def unwarmed(pod: Object) -> Object:
     for name, containers in _lists(inside):
         inside[name] = [_restored(one, sources) if type(one) is dict else one for one in containers]
     if type(inside.get("affinity")) is dict:
-        affinity = _unplaced(inside.pop("affinity"))
+        affinity = _unplaced(inside.pop("affinity"), _zones(pod))
         inside |= {"affinity": affinity} if affinity else {}
     metadata = {**pods.metadata(pod)}
     annotations = pods.mapping(metadata.get("annotations"))
@@ -180,16 +181,24 @@ def _is_ours(name: Any) -> bool:
     return type(name) is str and (name.startswith(names.VOLUME_CACHE_PREFIX) or name == names.VOLUME_AWS_CONFIG)
 
 
-def _unplaced(affinity: Object) -> Object:
+def _zones(pod: Object) -> list[Object]:
+    """The requirements by which Warmpod asked for zones, as its annotation tells."""
+    text = pods.annotation(pod, names.ANNOTATION_DECISION) or ""
+    found = _ZONES.search(text) if len(text) <= _MOST_BYTES else None
+    pairs = [each.rpartition(":") for each in found[1].split(",")] if found else []
+    return [{"key": label, "operator": "In", "values": [zone]} for label, _, zone in pairs]
+
+
+def _unplaced(affinity: Object, zones: list[Object]) -> Object:
     node = pods.mapping(affinity.get("nodeAffinity"))
     if not node:
         return affinity
     made = {**node}
-    _without(made, _PREFERRED, lambda term: _are_ours(pods.mapping(term.get("preference"))))
+    _without(made, _PREFERRED, lambda term: _are_ours(pods.mapping(term.get("preference")), zones))
     required = pods.mapping(node.get(_REQUIRED))
     terms = required.get("nodeSelectorTerms")
     if type(terms) is list:
-        left = [_widened(term) for term in terms]
+        left = [_widened(term, zones) for term in terms]
         if any(term is None for term in left):
             del made[_REQUIRED]  # there was none before: an empty term selects nothing, so none is ever narrowed
         elif left != terms:
@@ -199,20 +208,22 @@ def _unplaced(affinity: Object) -> Object:
     return {key: value for key, value in affinity.items() if key != "nodeAffinity"}
 
 
-def _widened(term: Any) -> Any:
+def _widened(term: Any, zones: list[Object]) -> Any:
     """The term without our requirements; None where it has no others."""
     if type(term) is not dict or type(term.get("matchExpressions")) is not list:
         return term
-    left = [one for one in term["matchExpressions"] if not _is_warmth(one)]
+    left = [one for one in term["matchExpressions"] if not _is_warmth(one) and one not in zones]
     if len(left) == len(term["matchExpressions"]):
         return term
     others = {key: value for key, value in term.items() if key != "matchExpressions"}
     return {**others, "matchExpressions": left} if left else others or None
 
 
-def _are_ours(term: Object) -> bool:
+def _are_ours(term: Object, zones: list[Object]) -> bool:
     expressions = term.get("matchExpressions")
-    return type(expressions) is list and len(expressions) == 1 and _is_warmth(expressions[0])
+    if type(expressions) is not list or len(expressions) != 1:
+        return False
+    return _is_warmth(expressions[0]) or expressions[0] in zones
 
 
 def _is_warmth(requirement: Any) -> bool:

@@ -65,6 +65,13 @@ def required_zones(pod: Object) -> list[tuple[str, str]]:
     return [zone for zone in asked[0] if all(zone in each for each in asked)] if asked else []
 
 
+def zones_gained(before: Object, after: Object) -> list[tuple[str, str]]:
+    """Labels and values of the zones that one pod prefers or requires and the other does not."""
+    found = [each for each in preferred_zones(after) if each not in preferred_zones(before)]
+    found += [each for each in required_zones(after) if each not in required_zones(before)]
+    return list(dict.fromkeys(found))
+
+
 def _preferences(pod: Object) -> list[Any]:
     terms = _at(pod, "spec", "affinity", "nodeAffinity", "preferredDuringSchedulingIgnoredDuringExecution")
     return [_at(term, "preference") for term in _list(terms)]

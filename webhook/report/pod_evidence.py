@@ -14,7 +14,7 @@ from webhook.report.condition import Cause
 from webhook.report.course import Course
 from webhook.report.whereabouts import Whereabouts
 
-_SIGNATURE = re.compile(r"policies=(\S*) seconds=(\d{1,9}) inventory=(\S+)")
+_SIGNATURE = re.compile(r"policies=(\S*) seconds=(\d{1,9}) inventory=(\S+)(?: zones=\S+)?")
 
 
 class Signature(NamedTuple):

@@ -9,17 +9,27 @@ from typing import NamedTuple
 
 from webhook.admission.decision import Facts
 from webhook.inventory import nodeset
-from webhook.inventory.candidates import Demand, demand_of
+from webhook.inventory.candidates import Candidates, Demand, claims_of, demand_of, terms_of_claims
 from webhook.inventory.model import Artifact, Inventory
 from webhook.kube import Object, affinity, image, names
 from webhook.kube import pod as pods
 from webhook.kube.toleration import tolerates
 from webhook.mutate import cost
+from webhook.mutate.node_affinity import preferred_zones, required_zones
 
 _MODEL = "--model="
 _LONGEST = 16 * 1024
 _PASSED_OVER = 8
 """Nodes that are warm and cannot run the pod, of one artifact, whose reason is told."""
+
+
+class Inside(NamedTuple):
+    """How many of the able nodes, and of those with room, are in a zone; whether the pod may run nowhere else."""
+
+    zone: str
+    able: int
+    roomy: int
+    required: bool
 
 
 class Passed(NamedTuple):
@@ -64,6 +74,8 @@ class Whereabouts:
     artifacts: tuple[Warmth, ...] = ()
     amounts: tuple[tuple[str, str], ...] = ()
     """What the pod asks for of each kind of accelerator."""
+    zones: tuple[Inside, ...] = ()
+    """Zones that Warmpod asks for, because a model or a volume of the pod lies there."""
 
 
 class _WantedModel(NamedTuple):
@@ -82,10 +94,11 @@ def whereabouts(sent: Object, stored: Object, namespace: str, facts: Facts) -> W
     resources = frozenset[str]().union(*settings.accelerators.of_pod(sent, inventory.claims, namespace).values())
     if not facts.placement_usable or not resources:
         return None
-    demand = demand_of(sent, resources)
+    claimed = terms_of_claims(claims_of(stored), namespace, inventory.volumes)
+    demand = demand_of(sent, resources, claimed)
     found = inventory.candidates(demand)
     terms = affinity.required_terms(stored)
-    required = Demand(dict(demand.amounts), demand.selector, terms, demand.tolerations)
+    required = Demand(dict(demand.amounts), demand.selector, terms, demand.tolerations, claimed)
     return Whereabouts(
         nodes=len(inventory.nodes),
         able=found.able.bit_count(),
@@ -93,7 +106,18 @@ def whereabouts(sent: Object, stored: Object, namespace: str, facts: Facts) -> W
         allowed=inventory.candidates(required).able.bit_count() if required != demand else None,
         artifacts=tuple(_artifacts(sent, stored, namespace, facts, demand)),
         amounts=tuple((name, str(amount)) for name, amount in demand.amounts),
+        zones=tuple(_zones(sent, stored, found, inventory)),
     )
+
+
+def _zones(sent: Object, stored: Object, found: Candidates, inventory: Inventory) -> Iterator[Inside]:
+    before = {*preferred_zones(sent), *required_zones(sent)}
+    required = required_zones(stored)
+    for label, zone in dict.fromkeys([*required, *preferred_zones(stored)]):
+        if (label, zone) not in before:
+            inside = (inventory.labels or {}).get(label, {}).get(zone, 0)
+            counts = (inside & found.able).bit_count(), (inside & found.roomy).bit_count()
+            yield Inside(zone, *counts, required=(label, zone) in required)
 
 
 def _artifacts(sent: Object, stored: Object, namespace: str, facts: Facts, demand: Demand) -> Iterator[Warmth]:
@@ -147,6 +171,8 @@ def _obstacle(index: int, inventory: Inventory, demand: Demand) -> str:
         return "the pod's nodeSelector leaves it out"
     if not inventory.candidates(Demand(amounts, {}, demand.terms, anything)).able & bit:
         return "the pod's required node affinity leaves it out"
+    if not inventory.candidates(Demand(amounts, {}, (), anything, demand.volumes)).able & bit:
+        return "a volume that the pod claims cannot be reached from it"
     for taint in inventory.taints:
         if not taint.mask & bit or taint.effect not in ("NoSchedule", "NoExecute"):
             continue

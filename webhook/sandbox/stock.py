@@ -12,12 +12,13 @@ from webhook.inventory import snapshot
 from webhook.inventory.cluster import Cluster, Rules
 from webhook.inventory.model import Inventory
 from webhook.inventory.objects import TYPES, Resource
+from webhook.inventory.versions import minor
 from webhook.sandbox.api import Api
 
 RULES: Final = Rules(cluster_cache_namespaces=("*",))
 """By which the sandbox's controllers judge, as long as no further flag says otherwise."""
 
-_RESOURCES: Final[tuple[Resource, ...]] = ("nodes", "pods", "namespaces")
+_RESOURCES: Final[tuple[Resource, ...]] = ("nodes", "pods", "namespaces", "persistentvolumes")
 
 
 class Behind(Exception):
@@ -49,11 +50,12 @@ def listed(api: Api) -> Inventory:
     for resource in _RESOURCES:
         objects = [msgspec.json.decode(msgspec.json.encode(one), type=TYPES[resource]) for one in api.list(resource)]
         cluster.replace(resource, objects, now)
+    cluster.serve(minor(str(api.call("GET", "/version").get("gitVersion"))))
     return cluster.inventory(now)
 
 
 def _lacks(found: Inventory, wanted: Inventory) -> str:
-    for part in ("nodes", "namespaces", "taints", "labels"):
+    for part in ("nodes", "namespaces", "taints", "labels", "systems", "kubelets", "volumes"):
         if getattr(found, part) != getattr(wanted, part):
             return part
     # By label: where a list knows a model by that alone, the controller may remember its name.
