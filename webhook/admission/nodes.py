@@ -64,7 +64,7 @@ def strangers(cache: NodeCache, able: int, systems: Mapping[str, int]) -> str:
 def without_image_volumes(wanted: Literal["auto", "on", "off"], scene: Scene, able: int) -> str:
     """Why an image volume is nothing for this pod here; empty where the API server and every node know them.
 
-    An API server that does not know the field drops it, and the pod would find an empty directory in its place; a
+    An API server that does not know the field drops it, and the pod would start and find nothing in its place; a
     kubelet that does not know it never starts the pod.
     """
     inventory = scene.facts.inventory
