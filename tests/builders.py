@@ -198,7 +198,12 @@ def fleet() -> Inventory:
             model("s3://acme-models/default/x/", nodes=(0, 7)),
         ],
         namespaces={"default": PRIVILEGED},
-        labels={"zone": zones, "cores": {"8": 0b1, "96": 0b11111110}, "gpu": {"h100": 0b01111111}},
+        labels={
+            "zone": zones,
+            "cores": {"8": 0b1, "96": 0b11111110},
+            "gpu": {"h100": 0b01111111},
+            "node.kubernetes.io/instance-type": {"p5.48xlarge": 0b01111110, "g5.xlarge": 0b1, "unheard.of": 0b10000000},
+        },
         taints=[Taint("gpu", "", "NoSchedule", 0b00111100), Taint("spot", "yes", "PreferNoSchedule", 0b1)],
         systems={"al2023": 0b00111111, "bottlerocket": 0b10000000},
         kubelets={"1.36": 0b01111111, "1.34": 0b10000000},

@@ -141,7 +141,7 @@ def resources(draw: st.DrawFn, gpus: bool) -> Object:
     return found
 
 
-_IMAGES = st.sampled_from([builders.IMAGE, "busybox", "Not A Reference", builders.HYDRATOR])
+_IMAGES = st.sampled_from([builders.IMAGE, "busybox", "Not A Reference", builders.HYDRATOR, "amazon/aws-cli:2.38.1"])
 _SOME_ENV = optional(subset(_ENV, 6))
 _SOME_ARGS = optional(st.lists(st.sampled_from(_ARGS), max_size=3))
 _SOME_COMMAND = optional(st.lists(st.sampled_from(_ARGS), max_size=2))
@@ -243,7 +243,9 @@ _SOME_VOLUMES = optional(subset(_VOLUMES, 4))
 _INIT_CONTAINERS = {restricted: optional(_init_containers(restricted)) for restricted in (False, True)}
 _AFFINITY = optional(affinities())
 _NODE_NAME = st.sampled_from([_ABSENT] * 9 + ["gpu-1"])
-_NODE_SELECTOR = optional(st.builds(lambda: {"zone": "a"}))
+_NODE_SELECTOR = optional(
+    st.builds(dict, st.sampled_from([{"zone": "a"}, {"node.kubernetes.io/instance-type": "p5.48xlarge"}]))
+)
 _SOME_TOLERATIONS = optional(subset(_TOLERATIONS))
 _FUTURE_LIST = optional(st.builds(lambda: [{"name": "kept"}]))
 

@@ -145,6 +145,18 @@ SETS: dict[str, PolicySet] = {
         ),
         DISK_CACHE,
     ),
+    "what suits each client": builders.policies(
+        builders.policy("  clientProfiles: auto", name="a"),
+        builders.policy(
+            """
+  volumes:
+    - volume: {name: dshm, emptyDir: {medium: Memory, sizeLimit: 16Gi}}
+      mountPath: /dev/shm
+  clientProfiles: [s3, auto]
+""",
+            name="b",
+        ),
+    ),
     "conditions": builders.policies(
         builders.policy(
             """
