@@ -393,11 +393,12 @@ def test_no_cluster(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"NOT an image": {"layers": []}}', "is no image reference"),
+        ('{"NOT an image": {"layers": [{"digest": "x", "size": 1}]}}', "is no image reference"),
+        ('{"x": {"manifests": []}}', "give one platform's manifest"),
         ('{"x": {"layers": [{"digest": "sha256:0", "size": -1}]}}', ">= 0"),
         ("[" * 100_000, "docs/bake.md"),
     ],
-    ids=["name", "size", "deep"],
+    ids=["name", "index", "size", "deep"],
 )
 def test_files_of_layers_are_checked(text: str, said: str, dump: Path, tmp_path: Path) -> None:
     (tmp_path / "told.json").write_text(text)

@@ -356,6 +356,38 @@ def test_hostile_names_reach_no_script(form: Callable[[Plan, str], str], name: s
         form(planned(name), "linux/amd64")
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "123456789012.dkr.ecr.us-west-2.evil.example",
+        "123456789012.dkr.ecr.us-west-2.amazonaws.com.evil.example",
+        "123456789012.dkr.ecr.us-west-2.amazonaws.com:8443",
+        "x.123456789012.dkr.ecr.us-west-2.amazonaws.com",
+        "12.dkr.ecr.us-west-2.amazonaws.com",
+    ],
+)
+def test_the_password_of_ecr_goes_to_ecr(host: str) -> None:
+    name = f"{host}/x:v1"
+    assert f"pull {name} '' " in bake_script.user_data(planned(name), "linux/amd64")
+    if ".amazonaws.com" in host and not host.startswith("x"):
+        with pytest.raises(bake_script.Unbakeable, match="is not ECR"):
+            bake_script.bottlerocket(planned(name), "amd64")
+
+
+@pytest.mark.parametrize(
+    ("host", "region"),
+    [
+        ("123456789012.dkr.ecr.us-west-2.amazonaws.com", "us-west-2"),
+        ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("123456789012.dkr-ecr.eu-west-1.on.aws", "eu-west-1"),
+        ("public.ecr.aws", "''"),
+    ],
+)
+def test_the_region_of_an_ecr_repository(host: str, region: str) -> None:
+    assert f"pull {host}/x:v1 {region} " in bake_script.user_data(planned(f"{host}/x:v1"), "linux/amd64")
+
+
 def test_models_are_for_no_script_and_nothing_is_no_script() -> None:
     both = replace(planned(A), baked=(*planned(A).baked, *planned("s3://b/m/", kind="model").baked))
     assert "the plan's models (1) are not in it" in bake_script.bottlerocket(both, "amd64")

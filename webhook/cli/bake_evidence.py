@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 from webhook.cli.cluster import cluster_options
 from webhook.cli.errors import CouldNotRun
 from webhook.cli.options import Decorated, accelerator_options, accelerators_of, option
-from webhook.cli.progress import tracked
+from webhook.cli.progress import Bar, tracked
 from webhook.inventory.model import EMPTY, Inventory
 from webhook.kube import Object, image
 from webhook.kube import pod as pods
@@ -130,42 +131,59 @@ def gather(source: Source, births: int | None = None) -> Evidence:
         raise CouldNotRun("--inventory and --dump: one inventory at a time", hint="leave one of them out")
     if source.since is not None and source.records is None:
         raise CouldNotRun("--since: what runs is as it is now", hint="it goes with --records")
-    inventory, running = _inventory(source)
+    inventory = _inventory(source)
     pool = _pool(inventory, source.pool)
     uses = Uses()
     if source.records is not None:
         born = _recorded(source, inventory, pool, uses)
         return Evidence("admissions", uses, inventory, pool, births or born or len(pool))
-    for pod in running:
+
+    def take(pod: Object) -> None:
         node = pods.spec(pod).get("nodeName")
         if isinstance(node, str) and node in pool and not is_over(pod):
             uses.add(pod, node)
-    counted = "nodes" if source.inventory is not None and not source.is_live else "pods"
-    return Evidence(counted, uses, inventory, pool, births or len(pool))
+
+    if source.dump is not None:
+        with _told_of(source.dump):
+            from webhook.sources import dump_files
+
+            for pod in dump_files.pods(source.dump):
+                take(pod)
+    elif source.is_live:
+        _running(source, take)
+    is_blind = source.dump is None and not source.is_live
+    return Evidence("nodes" if is_blind else "pods", uses, inventory, pool, births or len(pool))
 
 
-def _inventory(source: Source) -> tuple[Inventory, Iterator[Object]]:
-    """What nodes hold, and the pods that run, where they can be seen."""
-    from webhook.cli import world
-
+def _inventory(source: Source) -> Inventory:
+    """What nodes hold, from the one place that was named for it, else from the cluster or from beside the records."""
     if source.inventory is not None:
-        return world.read_inventory(str(source.inventory)) or EMPTY, _running(source) if source.is_live else iter(())
+        from webhook.cli.world import read_inventory
+
+        return read_inventory(str(source.inventory)) or EMPTY
     if source.dump is not None:
         from webhook.controller.stock import from_dump
-        from webhook.sources import dump_files
 
-        try:
-            return from_dump(source.dump, source.marks), iter(list(dump_files.pods(source.dump)))
-        except OSError as error:
-            raise CouldNotRun(f"--dump: {error.filename or source.dump}: {error.strerror or error}") from error
-        except dump_files.UnreadableDump as error:
-            raise CouldNotRun(f"--dump: {error}", hint=f"write it with `{dump_files.COMMAND}`") from error
+        with _told_of(source.dump):
+            return from_dump(source.dump, source.marks)
     if source.is_live:
-        return _live(source), _running(source)
+        return _live(source)
     from webhook.sources.record_inventories import RecordInventories
 
     assert source.records is not None, "else the cluster is asked"
-    return RecordInventories(source.records).find("", _FOR_EVER).inventory or EMPTY, iter(())
+    return RecordInventories(source.records).find("", _FOR_EVER).inventory or EMPTY
+
+
+@contextmanager
+def _told_of(dump: Path) -> Iterator[None]:
+    from webhook.sources import dump_files
+
+    try:
+        yield
+    except OSError as error:
+        raise CouldNotRun(f"--dump: {error.filename or dump}: {error.strerror or error}") from error
+    except dump_files.UnreadableDump as error:
+        raise CouldNotRun(f"--dump: {error}", hint=f"write it with `{dump_files.COMMAND}`") from error
 
 
 def _live(source: Source) -> Inventory:
@@ -181,21 +199,21 @@ def _live(source: Source) -> Inventory:
         raise CouldNotRun(str(failure), hint=hint) from failure
 
 
-def _running(source: Source) -> Iterator[Object]:
+def _running(source: Source, take: Callable[[Object], None]) -> None:
+    """Give `take` every pod of the cluster, and keep none."""
     from webhook.cli.live import asked
     from webhook.sources.kube_api import KubeApi
     from webhook.sources.kube_api.objects import PODS
     from webhook.sources.kube_api.resources import listed
 
-    async def every(api: KubeApi) -> list[Object]:
-        return [_seen(pod) async for pod in listed(api, PODS)]
+    with Bar("pods") as bar:
 
-    yield from tracked(asked(source.kubeconfig, source.context, every), "pods")
+        async def every(api: KubeApi) -> None:
+            async for pod in listed(api, PODS):
+                take(pod)
+                bar.advance()
 
-
-def _seen(pod: Object) -> Object:
-    """The pod without what nobody reads here, which is most of it."""
-    return {"spec": pods.spec(pod), "status": pods.mapping(pod.get("status"))}
+        asked(source.kubeconfig, source.context, every)
 
 
 def _pool(inventory: Inventory, wanted: tuple[str, ...]) -> frozenset[str]:

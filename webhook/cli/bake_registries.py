@@ -98,7 +98,13 @@ def read_layers(path: Path) -> dict[str, Contents]:
 
     Raises CouldNotRun.
     """
-    found = _read(path, "--layers", dict[str, _Image])
+    found: dict[str, _Image] = _read(path, "--layers", dict[str, _Image])
+    for name, one in found.items():
+        if not one.layers:
+            raise CouldNotRun(
+                f"--layers: {path}: {name[:200]!r} has no layers",
+                hint="an index has none: give one platform's manifest",
+            )
     return _named(path, "--layers", found, lambda one: Contents(one.digest, "", _layers(one)))
 
 

@@ -21,7 +21,15 @@ MOST_USER_DATA: Final = 16 * 1024
 """Bytes that EC2 takes of user data, before base64."""
 
 _LEAST_GIB: Final = 20
-_ECR: Final = re.compile(r"[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.[a-z0-9.-]+")
+# The hosts that may get ECR's password, as awslabs/amazon-ecr-credential-helper has them (ecr-login/api/client.go).
+# A pod of anybody's can name an image 123456789012.dkr.ecr.us-west-2.evil.example/x.
+_ECR: Final = re.compile(
+    r"[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.([a-z0-9][a-z0-9-]*)\."
+    r"(?:amazonaws\.(?:com(?:\.cn)?|eu)|on\.(?:aws|amazonwebservices\.com\.cn)"
+    r"|sc2s\.sgov\.gov|c2s\.ic\.gov|cloud\.adc-e\.uk|csp\.hci\.ic\.gov)"
+)
+# What snapshot.sh takes for ECR, whatever follows.
+_ECR_TO_THE_SCRIPT: Final = re.compile(r"[0-9]*\.dkr\.ecr\.[a-z1-9-]*\.amazonaws\.com")
 _BOUNDARY: Final = "==warmpod-bake=="
 
 
@@ -32,6 +40,9 @@ class Unbakeable(ValueError):
 def bottlerocket(plan: Plan, architecture: str) -> str:
     """The command that bakes the plan's images into a snapshot of a Bottlerocket data volume."""
     images = _images(plan)
+    for one in images:
+        if _ECR_TO_THE_SCRIPT.match(one.name) and not _region(one.name):
+            raise Unbakeable(f"{one.name}: snapshot.sh would give ECR's password to this host, which is not ECR")
     size = max(plan.volume_gib, _LEAST_GIB)
     return (
         "# In a checkout of https://github.com/aws-samples/bottlerocket-images-cache. The AMI has to be that of your\n"
