@@ -195,5 +195,6 @@ def test_pods_are_taken_from_manifests(here: Path) -> None:
 
 
 def test_every_code_has_its_heading() -> None:
-    headings = re.findall(r"^## ([WP]\d+)$", (ROOT / "docs" / "lint.md").read_text(), re.MULTILINE)
-    assert headings == [*sorted(CODES), *sorted(READING_CODES)]
+    headings = re.findall(r"^## ([NWP]\d+)$", (ROOT / "docs" / "lint.md").read_text(), re.MULTILINE)
+    own = sorted(CODES, key=lambda code: (code[0] != "W", code))
+    assert headings == [*own, *sorted(READING_CODES)]

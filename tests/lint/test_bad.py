@@ -47,4 +47,4 @@ def test_shipped_policies_are_clean(path: Path) -> None:
 
 def test_no_code_is_used_twice() -> None:
     assert not set(CODES) & set(READING_CODES)
-    assert all(re.fullmatch(r"W0\d\d", code) for code in CODES)
+    assert all(re.fullmatch(r"[WN]0\d\d", code) for code in CODES)

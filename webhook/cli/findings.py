@@ -23,13 +23,17 @@ _TOKEN: Final = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:''|[^'])*'|[^\s,\]}:](?:[^
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one run found. `sources` are the files by name, `fixable` what `--fix` would mend."""
+    """What one run found. `sources` are the files by name, `fixable` what `--fix` would mend.
+
+    `policies` and `documents` (of nodes and volumes) count what was read.
+    """
 
     problems: tuple[Problem, ...]
     ignored: tuple[Ignored, ...]
     sources: dict[str, Source]
     fixable: frozenset[Problem]
     policies: int
+    documents: int = 0
 
     def count(self, severity: str) -> int:
         """How many there are of a severity."""
@@ -90,6 +94,7 @@ def json_report(findings: Findings) -> str:
                 {**_as_json(each.problem, findings.fixable), "reason": each.reason} for each in findings.ignored
             ],
             "policies": findings.policies,
+            "documents": findings.documents,
             "errors": findings.count("error"),
             "warnings": findings.count("warning"),
             "infos": findings.count("info"),

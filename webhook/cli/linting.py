@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,23 +19,26 @@ from webhook.cli.world import NoPolicies, policy_sources
 from webhook.lint.check import Manifest, Manifests
 from webhook.lint.lint import Report, review
 from webhook.lint.mending import Mended, fixable, mend
+from webhook.policy.legibility import MAX_FILE_BYTES
 from webhook.policy.problem import Source
 from webhook.sources.policy_files import TEST_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run over these files: what was found, and what was mended before."""
+    """One run over these files: what was found, and what was mended before. `nodes` are files of `--nodes`."""
 
     sources: tuple[Source, ...]
     manifests: Manifests
     report: Report
+    nodes: tuple[Source, ...] = ()
 
     def findings(self) -> Findings:
         """What there is to show."""
         mendable = frozenset(problem for problem, _ in fixable(self.report, self.sources))
-        files = {source.file: source for source in self.sources}
-        return Findings(self.report.problems, self.report.ignored, files, mendable, len(self.report.policies.policies))
+        files = {source.file: source for source in (*self.sources, *self.nodes)}
+        policies, documents = len(self.report.policies.policies), len(self.report.nodes.documents)
+        return Findings(self.report.problems, self.report.ignored, files, mendable, policies, documents)
 
 
 def gathered(places: Sequence[str]) -> tuple[Source, ...]:
@@ -57,6 +61,34 @@ def _exact(source: Source) -> Source:
     if source.refused or "\r" in source.text:
         return source
     return replace(source, text=Path(source.file).read_bytes().decode("utf-8", "surrogateescape"))
+
+
+def node_files(places: Sequence[str], policies: Sequence[Source]) -> tuple[Source, ...]:
+    """The files of node classes, node pools and volumes: files, directories, `-` for stdin. Raises CouldNotRun.
+
+    A file that is read for policies is not read for these.
+    """
+    taken = {os.path.realpath(source.file) for source in policies}
+    found: dict[str, Source] = {}
+    for place in places:
+        if place == "-":
+            text = sys.stdin.buffer.read(MAX_FILE_BYTES + 1).decode("utf-8", "surrogateescape")
+            found["-"] = Source("<stdin>", text)
+            continue
+        try:
+            sources = policy_sources(place)
+        except NoPolicies as error:
+            raise CouldNotRun(f"{place}: no *.yaml or *.yml file here", hint=_NODES_HINT) from error
+        except CouldNotRun as error:
+            raise CouldNotRun(error.message, hint=_NODES_HINT) from error
+        for source in sources:
+            path = os.path.realpath(source.file)
+            if path not in taken:
+                found.setdefault(path, source)
+    return tuple(found.values())
+
+
+_NODES_HINT = "--nodes takes files and directories of EC2NodeClass, NodePool, PersistentVolume, StorageClass"
 
 
 def pods(places: Sequence[str], files: Sequence[str]) -> Manifests:
@@ -87,9 +119,12 @@ def _may_hold_cases(place: Path) -> bool:
     return False
 
 
-def run(sources: tuple[Source, ...], manifests: Manifests, *, heed_comments: bool) -> Run:
+def run(
+    sources: tuple[Source, ...], manifests: Manifests, nodes: tuple[Source, ...] = (), *, heed_comments: bool
+) -> Run:
     """Review the files as they are."""
-    return Run(sources, manifests, review(sources, manifests, heed_comments=heed_comments))
+    report = review(sources, manifests, nodes=nodes, heed_comments=heed_comments)
+    return Run(sources, manifests, report, nodes)
 
 
 def mended(before: Run, *, write: bool, heed_comments: bool) -> Run:
@@ -105,7 +140,7 @@ def mended(before: Run, *, write: bool, heed_comments: bool) -> Run:
     _tell(result, write=write)
     if not write:
         return before
-    return Run(result.sources, before.manifests, result.report)
+    return run(result.sources, before.manifests, before.nodes, heed_comments=heed_comments)
 
 
 def _tell(result: Mended, *, write: bool) -> None:
@@ -150,9 +185,13 @@ def _coloured(line: str) -> str:
 
 def summary(findings: Findings, places: Sequence[str]) -> str:
     """One line: how many policies, how many findings of each kind, and what to do next."""
-    if not findings.policies and not findings.problems:
+    if not findings.policies and not findings.documents and not findings.problems:
         return f"{', '.join(places)}: no WarmPolicy in these files"
-    head = f"{findings.policies} {'policy' if findings.policies == 1 else 'policies'}: "
+    head = f"{findings.policies} {'policy' if findings.policies == 1 else 'policies'}"
+    if findings.documents:
+        nodes = f"{count(findings.documents, 'document')} of nodes and volumes"
+        head = f"{head}, {nodes}" if findings.policies else nodes
+    head += ": "
     if not findings.problems:
         tail = f"; {len(findings.ignored)} silenced" if findings.ignored else ""
         return f"{head}no problems{tail}"

@@ -65,8 +65,8 @@ def problem(document: NodeDocument, finding: Finding, codes: Codes) -> Problem:
         line, column = node.line, node.column
         if finding.within is not None and isinstance(node.value, str):
             line, column = within(node, *finding.within)
-        elif finding.on_key and key is not None:
-            line, column = key
+        elif key is not None and (finding.on_key or isinstance(node.value, dict | list)):
+            line, column = key  # what is missing in a mapping is missing below its name
     severity = codes[finding.code][0] if finding.code in codes else "error"
     message, hint = shown(finding.message, 500), shown(finding.hint, 500)
     return Problem(finding.code, severity, document.file, line, column, finding.path, message, hint)

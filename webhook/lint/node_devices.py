@@ -60,8 +60,8 @@ def _uncounted(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
         device = node_class.image_device
         if node_class.raid0 or KUBELET not in storage.binds or size is None:
             continue
-        if device is not None and device.size is not None:
-            continue  # somebody has thought about it
+        if device is not None and (device.size is not None or device.snapshot):
+            continue  # somebody has thought about it, or N021 says so
         message = (
             f"Karpenter counts {gibibytes(size)} of ephemeral-storage for these nodes, not the local disks: it makes"
             " none for a pod that requests more"

@@ -63,7 +63,8 @@ def _soci_line(node_class: NodeClass) -> int:
 def _slow(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
     for node_class in nodes.classes:
         line, storage = _soci_line(node_class), local_storage(node_class)
-        if not line or {_SOCI_OF[node_class.system], CONTAINERD} <= storage.binds:
+        has_it = node_class.system != systems.BOTTLEROCKET or not node_class.older_than(1, 44)
+        if not line or not has_it or {_SOCI_OF[node_class.system], CONTAINERD} <= storage.binds:
             continue
         device = node_class.image_device
         throughput = 125 if device is None else device.effective_throughput
@@ -176,7 +177,9 @@ def _unmounted(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
         if any(not source.startswith("/dev/xvd") and not source.startswith("/dev/sd") for source in used if source):
             continue
         for device in node_class.devices:
-            if device.snapshot and device.name not in used and device is not node_class.image_device:
+            if device.name in used or device.name == "/dev/xvda" or device is node_class.image_device:
+                continue
+            if device.snapshot:
                 message = f"nothing mounts {device.name}, so that the snapshot's images are not used"
                 hint = f"mount it on {CONTAINERD} by a script in user data"
                 if node_class.system == systems.BOTTLEROCKET:

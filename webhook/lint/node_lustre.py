@@ -135,7 +135,7 @@ def _combined(parameters: dict[str, Any]) -> Iterator[Finding]:
     if throughput is not None and allowed is None and str(deployment).startswith("SCRATCH"):
         message = f"{deployment} has one throughput, 200 MB/s per TiB, and takes no other"
         yield Finding("N053", "parameters.perUnitStorageThroughput", message, "remove it")
-    elif throughput is not None and allowed is not None and throughput not in allowed:
+    elif throughput is not None and allowed is not None and str(throughput) not in allowed:
         message = f"{deployment} on {storage} gives {', '.join(allowed)} MB/s per TiB, not {shown(str(throughput))}"
         yield Finding("N051", "parameters.perUnitStorageThroughput", message, f'"{allowed[-1]}"')
     if deployment == "PERSISTENT_2":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from webhook.policy.problem import Source
 from webhook.policy.yaml_tree import Node, read
 
 GROUP = "node.eks.aws"
+# What the reader of YAML says of other lines: they would be lines of this text, not of the file around it.
+_LINES = re.compile(r" \([^()]* that begins on line \d+\)$| on line \d+$")
 _ROOT = frozenset({"apiVersion", "kind", "metadata", "spec"})
 
 
@@ -53,7 +56,10 @@ def node_config(text: str) -> tuple[NodeConfig | None, tuple[Fault, ...]]:
     """Return the NodeConfig of a text of YAML or JSON, and all that is wrong with it. Never raises."""
     documents, problems = read(Source("", text))
     last = text.count("\n") + 1  # the parser tells of the end of a text on the line after it
-    faults = [Fault(each.code, each.message, each.hint, min(each.line, last), each.column) for each in problems]
+    faults = [
+        Fault(each.code, _LINES.sub("", each.message), each.hint, min(each.line, last), each.column)
+        for each in problems
+    ]
     if not documents:
         if not faults:
             faults.append(Fault("N002", "a NodeConfig without content", "write one, or remove the part"))
