@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "sandbox": ("webhook.cli.sandbox:command", "A real control plane on this machine with Warmpod in it."),
     "images": ("webhook.cli.images:command", "Show which node holds which image and model."),
     "estimate": ("webhook.cli.estimate:command", "How long a pod takes to start, and what a warm node saves."),
+    "profiles": ("webhook.cli.profiles:command", "Print the S3 client settings that suit a client and network."),
     "bake": ("webhook.cli.bake:command", "Choose what to bake into node snapshots; say what is stale."),
     "doctor": ("webhook.cli.doctor:command", "Check a live installation, and say what to do."),
     "webhook": ("webhook.cli.webhook:command", "Serve the mutating admission webhook over TLS."),
