@@ -20,6 +20,7 @@ from webhook.cli.main import main
 from webhook.kube import names
 from webhook.sandbox import binaries
 
+ROOT = EKS.parents[1]
 WORDS = ("When", "What it does", "Cost", "Limits", "Change first", "Check", "Not shown")
 PLACEHOLDERS = re.compile(r"CLUSTER|acme|0123456789abcdef0|mntname1|us-east-1|use1-az4")
 """What a file holds for its reader's own account. Zones and regions may stay where they are right."""
@@ -73,13 +74,13 @@ def test_commands_of_its_page_find_nothing_wrong(recipe: Path, monkeypatch: pyte
     monkeypatch.chdir(recipe)
     ran = []
     for words in commands(recipe, "warmpod"):
-        if words[0] not in {"lint", "test", "preview"}:
+        if words[0] not in {"estimate", "lint", "test", "preview"}:
             continue  # the others look at a cluster
         strict = ["--strict"] if words[0] == "lint" else []
         result = CliRunner().invoke(main, [*words, *strict])
         assert result.exit_code == 0, result.output
         ran.append(words[0])
-    assert ran == ["lint", "test", "preview"]
+    assert ran == ["estimate", "lint", "test", "preview"]
 
 
 @recipes
@@ -136,7 +137,7 @@ def test_its_policy_names_the_schema_and_itself(recipe: Path) -> None:
     file = recipe / "policies" / "policy.yaml"
     found = re.match(r"# yaml-language-server: \$schema=(\S+)\n", file.read_text())
     assert found
-    assert (file.parent / found[1]).resolve() == EKS.parents[1] / "policies" / "schema.json"
+    assert (file.parent / found[1]).resolve() == ROOT / "policies" / "schema.json"
     assert {one["metadata"]["name"] for one in read(file)} == {recipe.name}, "several recipes can be loaded together"
 
 
