@@ -30,6 +30,10 @@ class Rung(NamedTuple):
 
 STOCK = Rung("new node as EKS nodes come", Techniques())
 COLD = Rung("cold node that is there", Techniques(new_node=False))
+EQUIPPED = Rung(
+    "cold node that is there, SOCI of Bottlerocket, hydrated",
+    Techniques(Pull.SOCI_BOTTLEROCKET, Fetch.HYDRATE, new_node=False, nvme=True),
+)
 WARM = Rung("warm node: image and model", Techniques(Pull.PRESENT, Fetch.CACHED, new_node=False))
 RUNGS = (
     STOCK,
@@ -45,6 +49,7 @@ RUNGS = (
     Rung("new node, snapshot at 300 MiB/s", Techniques(Pull.SNAPSHOT_300)),
     Rung("new node, snapshot with fast restore", Techniques(Pull.SNAPSHOT_FSR)),
     COLD,
+    EQUIPPED,
     Rung("warm node: image", Techniques(Pull.PRESENT, new_node=False)),
     WARM,
     Rung(

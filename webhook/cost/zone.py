@@ -14,11 +14,12 @@ from webhook.cost.figures import figure
 from webhook.cost.seconds import seconds
 
 
-def zone_gain(size: int, *, mapped: bool = False) -> float:
+def zone_gain(size: int, *, mapped: bool = False, processes: int = 1) -> float:
     """Seconds that reading `size` bytes within their zone takes less than from another; 0 where the size is not known.
 
     `size` counts what is read over the network: nothing of a model that the node holds. `mapped`: a stock loader reads
-    a mounted volume page by page; else a hydrator or a streamer reads many parts at once.
+    a mounted volume page by page, in so many `processes` at once; else a hydrator or a streamer reads many parts at
+    once.
     """
-    at_once = figure("zone.readahead" if mapped else "zone.in-flight").likely
+    at_once = figure("zone.readahead").likely * max(processes, 1) if mapped else figure("zone.in-flight").likely
     return seconds(size, at_once) * figure("zone.delay").likely
