@@ -165,6 +165,20 @@ def test_recorded_admissions_fall_on_the_nodes_there_were(records: Path) -> None
     assert shares(planned("--records", records, "--births", "1"))[VLLM] == (3, 1.0)
 
 
+def test_records_without_inventories_need_to_be_told_of_nodes(records: Path) -> None:
+    for path in records.glob("inventory-*"):
+        path.unlink()
+    done = bake("plan", "--records", records)
+    assert done.exit_code == 2
+    assert "--births N" in done.stderr
+    assert shares(planned("--records", records, "--births", "2"))[VLLM] == (3, 0.875)
+
+
+def test_since_leaves_out_older_records_and_nodes(records: Path) -> None:
+    assert bake("plan", "--records", records, "--since", "2026-02-01").exit_code == 3
+    assert planned("--records", records, "--since", "2023-11-14T22:13:21.5Z")["nodes"] == 2
+
+
 def test_models_are_baked_where_asked_and_where_a_volume_holds_them(records: Path) -> None:
     source = "s3://acme-models/llama/"
     assert source not in shares(planned("--records", records))

@@ -135,8 +135,14 @@ def gather(source: Source, births: int | None = None) -> Evidence:
     pool = _pool(inventory, source.pool)
     uses = Uses()
     if source.records is not None:
-        born = _recorded(source, inventory, pool, uses)
-        return Evidence("admissions", uses, inventory, pool, births or born or len(pool))
+        known = _recorded(source, inventory, pool, uses)
+        born = births or known or len(pool)
+        if uses.pods and not born:
+            raise CouldNotRun(
+                f"--records: {source.records}: on how many nodes the pods ran is not known",
+                hint="say it with --births N, or name an --inventory; `--record` keeps inventories beside records",
+            )
+        return Evidence("admissions", uses, inventory, pool, born)
 
     def take(pod: Object) -> None:
         node = pods.spec(pod).get("nodeName")
@@ -265,7 +271,9 @@ def _recorded(source: Source, inventory: Inventory, pool: frozenset[str], uses: 
     except records.UnreadableRecords as error:
         raise CouldNotRun(f"--records: {error}", hint="it is the directory of `warmpod webhook --record`") from error
     passed.tell()
-    return 0 if source.pool else len(RecordInventories(source.records).node_names())
+    if source.pool:
+        return 0
+    return len(RecordInventories(source.records).node_names(0.0 if begin is None else begin.timestamp()))
 
 
 def _runs_in(inventory: Inventory, pool: frozenset[str]) -> Callable[[Object, str, Accelerators], bool]:

@@ -7,8 +7,8 @@ at all can be worth more than that.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 # A look at one offer in one place of the search. Half a second's worth; then what was found so far has to do.
@@ -89,33 +89,54 @@ class _Search:
 
     def best(self) -> _Found:
         everything = list(range(len(self._values)))
+        self._alone(everything)
         self._greedy(everything)
+        self._together(everything)
         bound = self._bound(everything, 0, 0, 0)
         is_whole = self._best.value < bound and len(everything) <= _MOST_SEARCHED and self._walk(everything)
         return self._best._replace(bound=self._best.value if is_whole else max(bound, self._best.value))
 
+    def _alone(self, offers: list[int]) -> None:
+        """The most valuable one, alone: without it the greedy choice can be as bad as one likes."""
+        best = max(offers, key=lambda index: (self._values[index], -index), default=None)
+        if best is not None:
+            self._note([best], self._values[best], _sum(self._weights, self._masks[best]))
+
     def _greedy(self, offers: list[int]) -> None:
-        """By value for each byte that comes to what is taken already; and the most valuable one alone."""
-        left, taken, mask, value = set(offers), list[int](), 0, 0
+        """By value for each byte that comes to what is taken already."""
         extra = {index: _sum(self._weights, self._masks[index]) for index in offers}
-        alone = max(offers, key=lambda index: (self._values[index], -index), default=None)
-        if alone is not None:
-            self._note([alone], self._values[alone], extra[alone])
-        weight = 0
-        while left:
-            index = max(left, key=lambda each: (self._values[each] / (extra[each] or 0.5), -each))
-            left.remove(index)
-            if weight + extra[index] > self._budget:
+        queue = [(-self._values[index] / (size or 0.5), index, size) for index, size in extra.items()]
+        heapify(queue)
+        left, taken, mask, value, weight = set(offers), list[int](), 0, 0, 0
+        while queue:
+            _, index, size = heappop(queue)
+            if index not in left or size != extra[index]:
                 continue
-            weight += extra[index]
+            left.remove(index)
+            if weight + size > self._budget:
+                continue
+            weight += size
             value += self._values[index]
             fresh = self._masks[index] & ~mask
             mask |= fresh
-            insort(taken, index)
+            taken.append(index)
             for other in left:
                 if self._masks[other] & fresh:
-                    extra[other] = _sum(self._weights, self._masks[other] & ~mask)
-        self._note(taken, value, weight)
+                    extra[other] = less = _sum(self._weights, self._masks[other] & ~mask)
+                    heappush(queue, (-self._values[other] / (less or 0.5), other, less))
+        self._note(sorted(taken), value, weight)
+
+    def _together(self, offers: list[int]) -> None:
+        """By value for each byte of their shares: what many share costs each of them little, before any is taken."""
+        taken, mask, value, weight = list[int](), 0, 0, 0
+        for index in sorted(offers, key=lambda each: (-self._density(each, 0), each)):
+            size = _sum(self._weights, self._masks[index] & ~mask)
+            if weight + size <= self._budget:
+                weight += size
+                value += self._values[index]
+                mask |= self._masks[index]
+                taken.append(index)
+        self._note(sorted(taken), value, weight)
 
     def _note(self, taken: Sequence[int], value: int, weight: int) -> None:
         if (value, -weight) > (self._best.value, -self._best.weight):

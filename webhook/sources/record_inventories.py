@@ -57,11 +57,14 @@ class RecordInventories:
                 return Found(inventory, "nearest", abs(each.time - time))
         return Found(None, "none")
 
-    def node_names(self, most: int = 64) -> frozenset[str]:
-        """The nodes that some inventory names: those that there were while recording. Of many, `most` are read."""
-        step = max(-(-len(self._kept) // max(most, 1)), 1)
+    def node_names(self, since: float = 0.0, most: int = 64) -> frozenset[str]:
+        """The nodes that some inventory names, not older than `since` in unix seconds: those there were meanwhile.
+
+        Of many inventories `most` are read, evenly over their time.
+        """
+        kept = [each for each in self._kept if each.time >= since]
         found: set[str] = set()
-        for each in self._kept[::step]:
+        for each in kept[:: max(-(-len(kept) // most), 1)]:
             inventory = self._read(each.path)
             if inventory is not None:
                 found.update(node.name for node in inventory.nodes)
