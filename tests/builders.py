@@ -196,6 +196,7 @@ def fleet() -> Inventory:
             replace(model("file:///fsx/models/llama/", nodes=(0, 5)), name="", tenant="", bytes=0),
             model("s3://acme-models/fixed/", nodes=(2, 6), size=0),
             model("s3://acme-models/default/x/", nodes=(0, 7)),
+            image("ghcr.io/acme/llama:v1", nodes=(1, 4)),
         ],
         namespaces={"default": PRIVILEGED},
         labels={

@@ -319,6 +319,19 @@ def test_an_image_volume_prefers_nodes_that_hold_the_image() -> None:
     assert mount(off) is not None
 
 
+@pytest.mark.parametrize("wanted", ["Prefer", "Require"])
+def test_placement_by_images_is_not_placement_by_models_that_are_images(wanted: str) -> None:
+    """A second review sees the volume among the pod's images: `decide` shows that this makes no term of it."""
+    inventory = builders.inventory(
+        builders.image(nodes=(0,)), builders.image(IMAGE, nodes=(1,)), nodes=3, server="1.36", kubelets={"1.36": 0b111}
+    )
+    more = f"      placement: Off\n  acknowledge: [RequireBlocksScaleFromZero]\n  images: {{placement: {wanted}}}\n"
+    decision = decide(builders.gpu_pod(OCI), facts(spec(more=more), inventory=inventory))
+    assert mount(decision) is not None
+    assert names.image_label(builders.CANONICAL_IMAGE) in str(decision.pod)
+    assert names.image_label(IMAGE) not in str(decision.pod)
+
+
 @pytest.mark.parametrize(
     ("inventory", "setting", "expected"),
     [

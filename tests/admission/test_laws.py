@@ -19,7 +19,7 @@ from webhook.admission.decision import Decision, Facts
 from webhook.inventory.model import EMPTY
 from webhook.kube import Object, affinity, footprint, names, patch, podsecurity
 from webhook.kube.podsecurity import Level
-from webhook.policy.model import Mode, PolicySet
+from webhook.policy.model import Mode, Placement, PolicySet
 
 DISK_CACHE = """
 ---
@@ -176,6 +176,17 @@ SETS: dict[str, PolicySet] = {
         )
     ),
 }
+SETS["ways, with other placement"] = replace(
+    SETS["ways"],
+    policies=tuple(
+        replace(
+            policy,
+            image_placement=Placement.PREFER,
+            models=tuple(replace(model, placement=Placement.OFF) for model in policy.models),
+        )
+        for policy in SETS["ways"].policies
+    ),
+)
 INVENTORIES = {
     "some nodes warm": builders.inventory(),
     "all nodes warm": builders.inventory(builders.image(nodes=range(4)), builders.model(nodes=range(4))),

@@ -128,6 +128,14 @@ def test_what_a_person_says_goes_before_the_installation(
     assert facts.placement_usable is False
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"), [("on", "on"), ("off", "off"), ("auto", "auto"), ("", "auto"), ("yes", "auto")]
+)
+def test_whether_the_installation_has_image_volumes(said: str, expected: str) -> None:
+    told = {"WARMPOD_IMAGE_VOLUMES": said} if said else {}
+    assert live.facts_of(live.Installed(told), PolicySet(), None).settings.image_volumes == expected
+
+
 def test_its_own_accelerators() -> None:
     installed = live.Installed({"WARMPOD_ACCELERATORS": "example.com/npu example.com/tpu*"})
     assert installed.accelerators.is_resource("example.com/npu")

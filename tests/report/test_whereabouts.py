@@ -106,3 +106,20 @@ def test_many_warm_nodes_do_not_fill_a_screen() -> None:
     pod = builders.edited(builders.gpu_pod(None), containers=[builders.container(gpus=2)])
     image = looked(pod, replace(facts(), inventory=inventory)).artifacts[0]
     assert (len(image.passed), image.more_passed) == (8, 92)
+
+
+def test_a_model_that_is_an_image_is_looked_for_among_images() -> None:
+    name = "ghcr.io/acme/llama:v1"
+    text = builders.policy(
+        f"""
+  models:
+    - name: weights
+      source: {{value: "oci://{name}"}}
+      mountPath: /models
+"""
+    )
+    held = builders.inventory(
+        builders.image(nodes=()), builders.image(name, nodes=(2,)), server="1.36", kubelets={"1.36": 0b1111}
+    )
+    found = looked(builders.gpu_pod(None), builders.facts(text, inventory=held))
+    assert [(one.kind, one.name, one.warm) for one in found.artifacts][1:] == [("image", name, ("gpu-2",))]

@@ -8,7 +8,7 @@ from webhook.admission.holdings import held
 from webhook.admission.scene import Matched, Scene
 from webhook.admission.zoning import is_zoned, zones
 from webhook.inventory.candidates import Candidates
-from webhook.kube import Object, image
+from webhook.kube import Object, image, names
 from webhook.kube import pod as pods
 from webhook.mutate import placement
 from webhook.mutate.account import Account
@@ -46,7 +46,7 @@ def place(
 
 def _images(wanted: Placement, candidates: Candidates, scene: Scene, account: Account) -> list[Choice]:
     settings = scene.facts.settings
-    texts = [text for text in pods.images(scene.sent) if text != settings.hydrator_image]
+    texts = [text for text in pods.images(_as_written(scene.sent)) if text != settings.hydrator_image]
     found = []
     for text in texts:
         what = "image" if len(texts) == 1 else f"image {shown(text)}"
@@ -66,6 +66,13 @@ def _images(wanted: Placement, candidates: Candidates, scene: Scene, account: Ac
         if choice is not None:
             found.append(choice)
     return found
+
+
+def _as_written(pod: Object) -> Object:
+    """The pod without the image volumes of an earlier review: what they are worth is told with their models."""
+    volumes = pods.objects(pods.spec(pod).get("volumes"))
+    kept = [each for each in volumes if not str(each.get("name")).startswith(names.VOLUME_MODEL_PREFIX)]
+    return pod if len(kept) == len(volumes) else {**pod, "spec": {**pod["spec"], "volumes": kept}}
 
 
 def _untracked(least: int) -> str:
