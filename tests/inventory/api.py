@@ -44,6 +44,8 @@ def node(
     cordoned: bool = False,
     deleting: bool = False,
     taints: Iterable[tuple[str, str, str]] = (),
+    os_image: str = "",
+    kubelet: str = "",
 ) -> Node:
     found: Node = read(
         "nodes",
@@ -63,7 +65,7 @@ def node(
                 "allocatable": {"cpu": "64", **({GPU: str(gpus)} if gpus is not None else {})},
                 "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
                 "images": list(images),
-                "nodeInfo": {"bootID": boot},
+                "nodeInfo": {"bootID": boot, "osImage": os_image, "kubeletVersion": kubelet},
             },
         },
     )
@@ -144,3 +146,25 @@ EPOCH = 1767225600
 
 def namespace(name: str, **labels: str) -> Any:
     return read("namespaces", {"metadata": {"name": name, "labels": labels}})
+
+
+def in_zone(*zones: str, key: str = "topology.kubernetes.io/zone") -> dict[str, Any]:
+    """A node selector term."""
+    return {"matchExpressions": [{"key": key, "operator": "In", "values": list(zones)}]}
+
+
+def volume(
+    name: str = "pv",
+    *,
+    claim: str = "team/data",
+    terms: Iterable[Mapping[str, Any]] | None = (),
+    phase: str = "Bound",
+    labels: Mapping[str, str] | None = None,
+) -> Any:
+    """A persistent volume; `terms` None for one without node affinity."""
+    namespace, _, of = claim.partition("/")
+    spec: dict[str, Any] = {"claimRef": {"namespace": namespace, "name": of}, "csi": {"driver": "x"}}
+    if terms is not None:
+        spec["nodeAffinity"] = {"required": {"nodeSelectorTerms": list(terms)}}
+    content = {"metadata": {"name": name, "labels": dict(labels or {})}, "spec": spec, "status": {"phase": phase}}
+    return read("persistentvolumes", content)

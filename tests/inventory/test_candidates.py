@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests import builders, scheduler, strategies
 from webhook.inventory import nodeset
-from webhook.inventory.candidates import Demand, demand_of
+from webhook.inventory.candidates import Demand, claims_of, demand_of, terms_of_claims
 from webhook.inventory.model import Artifact, Inventory, NodeRoom, Taint
 from webhook.kube import Object, footprint, names
 from webhook.kube.toleration import tolerates
@@ -229,3 +229,56 @@ def test_numbers_of_a_label_with_a_value_for_every_node_are_not_compared() -> No
     )
     terms = [{"matchExpressions": [{"key": "stamp", "operator": "Lt", "values": ["5"]}]}]
     assert inventory.candidates(Demand({}, {}, terms, [])).able == nodeset.all_of(count)
+
+
+@given(ROWS, st.lists(TERMS, max_size=2))
+def test_volumes_leave_the_nodes_that_each_of_them_can_be_reached_from(rows: list[Object], volumes: Any) -> None:
+    inventory = column_wise(rows)
+    asked = [terms for terms in volumes if terms]
+    found = inventory.candidates(demand_of({"spec": {}}, frozenset(), asked)).able
+    for index, each in enumerate(rows):
+        pods = [_bound(terms) for terms in ([], *asked)]
+        reached = all(allowed(each, {"spec": {**pod["spec"], "tolerations": []}}) for pod in pods)
+        assert bool(found >> index & 1) == reached
+
+
+def _bound(terms: list[Object]) -> Object:
+    """A pod that must run where a volume of these terms can be reached: the algebra is the same."""
+    if not terms:
+        return {"spec": {}}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+    return {"spec": {"affinity": {"nodeAffinity": required}}}
+
+
+ZONE_A, ZONE_B = ([{"matchExpressions": [{"key": "zone", "operator": "In", "values": [zone]}]}] for zone in "ab")
+
+
+@pytest.mark.parametrize(
+    ("volumes", "claims"),
+    [
+        (None, []),
+        ("x", []),
+        ([{"name": "a", "persistentVolumeClaim": {"claimName": "one"}}, {"name": "b", "emptyDir": {}}], ["one"]),
+        ([{"persistentVolumeClaim": {"claimName": "one"}}, {"persistentVolumeClaim": {"claimName": "one"}}], ["one"]),
+        ([{"name": "a", "ephemeral": {"volumeClaimTemplate": {}}}, None, {"persistentVolumeClaim": None}], []),
+        ([{"persistentVolumeClaim": {"claimName": 7}}, {"persistentVolumeClaim": {"claimName": ""}}], []),
+    ],
+    ids=["none", "garbage", "one of two", "twice", "ephemeral", "malformed"],
+)
+def test_the_claims_of_a_pod(volumes: Any, claims: list[str]) -> None:
+    assert claims_of({"spec": {"volumes": volumes}}) == claims
+
+
+def test_a_claim_restricts_by_the_volume_it_is_bound_to_in_its_own_namespace() -> None:
+    known = {"team/a": tuple(ZONE_A), "team/b": tuple(ZONE_B), "other/c": tuple(ZONE_A), "team/free": ()}
+    assert terms_of_claims(["a", "a", "free", "unknown", "c"], "team", known) == [tuple(ZONE_A)]
+    both = terms_of_claims(["b", "a"], "team", known)
+    assert both == terms_of_claims(["a", "b"], "team", known), "their order makes no other demand"
+    inventory = Inventory(nodes=[NodeRoom("n0"), NodeRoom("n1")], labels={"zone": {"a": 0b01, "b": 0b10}})
+    assert inventory.candidates(demand_of({"spec": {}}, frozenset(), [tuple(ZONE_A)])).able == 0b01
+    assert inventory.candidates(demand_of({"spec": {}}, frozenset(), both)).able == 0
+
+
+def test_a_volume_that_can_be_reached_from_nowhere_leaves_no_node() -> None:
+    inventory = Inventory(nodes=[NodeRoom("n0")], labels={})
+    assert inventory.candidates(demand_of({"spec": {}}, frozenset(), [({},)])).able == 0

@@ -11,6 +11,7 @@ from tests.inventory.test_fold import claim, offered
 from webhook.inventory import snapshot
 from webhook.inventory.cluster import Cluster, Rules
 from webhook.inventory.nodes import LEAVING
+from webhook.inventory.objects import TYPES
 from webhook.kube import names
 
 VLLM = "docker.io/vllm/vllm:1"
@@ -20,7 +21,7 @@ DRIVER = "gpu.nvidia.com"
 
 def cluster(*objects: Any, **rules: Any) -> Cluster:
     found = Cluster(Rules(**rules))
-    for resource in ("nodes", "pods", "namespaces", "resourceslices", "resourceclaims", "resourceclaimtemplates"):
+    for resource in TYPES:
         those = [each for each in objects if type(each).__name__.lower() + "s" == resource]
         found.replace(resource, those, EPOCH)
     return found
@@ -324,9 +325,7 @@ def test_the_snapshot_of_it_reads_back() -> None:
     assert tuple(again.taints) == tuple(inventory.taints)
 
 
-@pytest.mark.parametrize(
-    "resource", ["nodes", "pods", "namespaces", "resourceslices", "resourceclaims", "resourceclaimtemplates"]
-)
+@pytest.mark.parametrize("resource", list(TYPES))
 @pytest.mark.parametrize(
     "body", [{}, {"spec": None, "status": None}, {"spec": {}, "status": {}}], ids=["bare", "null", "empty"]
 )

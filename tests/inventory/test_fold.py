@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.inventory.api import EPOCH, GIB, digest, image, namespace, node, pod, ran, read, said
+from tests.inventory.api import EPOCH, GIB, digest, image, in_zone, namespace, node, pod, ran, read, said, volume
 from webhook.inventory import snapshot
 from webhook.inventory.cluster import Cluster, Rules
 from webhook.inventory.objects import Pod, PodStatus, Resource, Watched
@@ -24,6 +24,7 @@ RESOURCES: tuple[Resource, ...] = (
     "nodes",
     "pods",
     "namespaces",
+    "persistentvolumes",
     "resourceslices",
     "resourceclaims",
     "resourceclaimtemplates",
@@ -90,6 +91,8 @@ NODE = st.fixed_dictionaries(
         "gpus": st.sampled_from([8, 8, 4, None]),
         "labels": st.sampled_from([{}, {"zone": "x"}, {"zone": "y"}]),
         "taints": st.sampled_from([[], [("gpu", "", "NoSchedule")]]),
+        "os_image": st.sampled_from(["", "Amazon Linux 2023.8", "Bottlerocket OS 1.44.0"]),
+        "kubelet": st.sampled_from(["", "v1.35.1-eks-1", "v1.36.0"]),
     }
 )
 POD = st.fixed_dictionaries(
@@ -117,6 +120,11 @@ EVENT: st.SearchStrategy[Event] = st.one_of(
     st.tuples(st.just("slice"), st.tuples(ANY_NODE, st.integers(0, 2), st.integers(1, 2))),
     st.tuples(st.just("claim"), st.tuples(ANY_NODE, st.integers(0, 2))),
     st.tuples(st.just("remove claim"), ANY_NODE),
+    st.tuples(
+        st.just("volume"),
+        st.tuples(st.sampled_from("vw"), st.sampled_from("xyz"), st.sampled_from(["Bound", "Available"])),
+    ),
+    st.tuples(st.just("remove volume"), st.sampled_from("vw")),
 )
 EVENTS = st.lists(EVENT, min_size=6, max_size=24)
 
@@ -202,6 +210,11 @@ def _other(what: str, details: Any) -> tuple[Resource, str, Watched | None]:
     if what == "namespace":
         name, value = details
         return "namespaces", name, namespace(name, level=value)
+    if what == "volume":
+        name, zone, phase = details
+        return "persistentvolumes", name, volume(name, claim=f"team/{zone}", terms=[in_zone(zone)], phase=phase)
+    if what == "remove volume":
+        return "persistentvolumes", details, None
     if what == "slice":
         name, devices, generation = details
         return "resourceslices", f"s-{name}-{generation}", read("resourceslices", offered(name, devices, generation))
@@ -330,6 +343,8 @@ def _of_node(event: Event) -> str:
         return str(details)
     if what in ("slice", "claim"):
         return str(details[0])
+    if "volume" in what:
+        return f"volume {details[0]}"
     return f"{what} {details[0]}"
 
 

@@ -33,6 +33,13 @@ DOCUMENT: dict[str, Any] = {
     "taints": [{"key": "nvidia.com/gpu", "effect": "NoSchedule", "nodes": "3"}],
     "namespaces": {"default": {"tier": "serving"}},
     "resourceClaims": {"default/one-gpu": ["gpu.nvidia.com"]},
+    "systems": {"al2023": [0], "bottlerocket": "2"},
+    "kubelets": {"1.36": "3"},
+    "server": "1.36",
+    "volumes": {
+        "default/data": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}],
+        "ml/x": [],
+    },
 }
 
 
@@ -56,6 +63,9 @@ def in_parts() -> bytes:
     parts += [{"labels": {"zone": {zone: DOCUMENT["labels"]["zone"][zone]}}} for zone in "ba"]
     parts += [{"labels": {"arch": DOCUMENT["labels"]["arch"]}, "taints": DOCUMENT["taints"]}]
     parts += [{"namespaces": DOCUMENT["namespaces"]}, {"resourceClaims": DOCUMENT["resourceClaims"]}, {}]
+    parts += [{"systems": {"al2023": [0]}}, {"systems": {"bottlerocket": [1]}, "kubelets": {"1.36": [0]}}]
+    parts += [{"kubelets": {"1.36": [1]}, "server": "1.36"}]
+    parts += [{"volumes": {claim: terms}} for claim, terms in DOCUMENT["volumes"].items()]
     return lines(*parts)
 
 
@@ -80,6 +90,19 @@ def test_what_the_file_says(data: bytes) -> None:
     assert inventory.taints == (Taint("nvidia.com/gpu", "", "NoSchedule", 0b11),)
     assert inventory.namespaces == {"default": {"tier": "serving"}}
     assert inventory.claims == {"default/one-gpu": ("gpu.nvidia.com",)}
+    assert (inventory.systems, inventory.kubelets) == ({"al2023": 0b1, "bottlerocket": 0b10}, {"1.36": 0b11})
+    assert inventory.server == "1.36"
+    assert inventory.volumes == {
+        "default/data": ({"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]},),
+        "ml/x": (),
+    }
+
+
+def test_a_file_of_an_earlier_writer_knows_neither_systems_nor_volumes() -> None:
+    earlier = {key: DOCUMENT[key] for key in DOCUMENT.keys() - {"systems", "kubelets", "server", "volumes"}}
+    inventory = decode(json.dumps(earlier).encode())
+    assert (inventory.systems, inventory.kubelets, inventory.server, inventory.volumes) == ({}, {}, "", {})
+    assert b"volumes" not in encode(inventory)
 
 
 def test_labels_that_are_not_known_are_not_labels_that_are_not_there() -> None:
@@ -90,7 +113,8 @@ def test_labels_that_are_not_known_are_not_labels_that_are_not_there() -> None:
 
 
 def test_a_newer_writer_may_add_fields() -> None:
-    assert decode(changed(zones=["a"], nodes=[{"name": "n", "zone": "a"}], artifacts=[], labels={}, taints=[])).nodes
+    less: Any = {"artifacts": [], "labels": {}, "taints": [], "systems": {}, "kubelets": {}}
+    assert decode(changed(zones=["a"], nodes=[{"name": "n", "zone": "a"}], **less)).nodes
     assert decode(lines({"zones": ["a"], "nodes": [{"name": "n", "zone": "a"}]}, zones=1)).nodes == (NodeRoom("n"),)
 
 
@@ -264,6 +288,12 @@ def test_an_identity_is_of_the_content_alone() -> None:
         ),
         pytest.param(changed(labels={"zone": ["a"]}), "$.labels", id="a label without nodes"),
         pytest.param(changed(taints=[{"key": "k", "effect": "e", "nodes": "8"}]), "taint 'k'", id="taint beyond"),
+        pytest.param(changed(systems={"al2023": [2]}), "system 'al2023': names node 2", id="a system beyond"),
+        pytest.param(changed(kubelets={"1.36": "8"}), "kubelet '1.36': names node 3", id="a kubelet beyond"),
+        pytest.param(changed(server=1.36), "$.server", id="a version that is a number"),
+        pytest.param(changed(volumes={"data": []}), "'data' is not NAMESPACE/CLAIM", id="a claim of no namespace"),
+        pytest.param(changed(volumes={"a/b/c": []}), "'a/b/c' is not NAMESPACE/CLAIM", id="a claim of too much"),
+        pytest.param(changed(volumes={"a/b": {}}), "$.volumes", id="terms that are no list"),
         pytest.param(changed(namespaces={"a": {"b": 1}}), "$.namespaces", id="a label that is no text"),
         pytest.param(
             b'{"schema": 2, "id": "a", "time": "2026-11-22T02:07:52Z", "nodes": NaN}',
@@ -273,7 +303,7 @@ def test_an_identity_is_of_the_content_alone() -> None:
         pytest.param(lines({}, {}, count=3), "truncated: its first line says that 3 parts follow, 2 do", id="fewer"),
         pytest.param(lines({}, {}, count=1), "says that 1 parts follow, 2 do", id="more"),
         pytest.param(lines(count=2), "says that 2 parts follow, 0 do", id="the header alone"),
-        pytest.param(in_parts()[:-2], "not a snapshot in part 11 of 11", id="a part cut short"),
+        pytest.param(in_parts()[:-2], "not a snapshot in part 16 of 16", id="a part cut short"),
         pytest.param(lines({"nodes": [{}]}, id="x"), "in part 1 of 1: Object missing", id="a bad part"),
         pytest.param(lines({}, count=-1), "in its first line", id="fewer than none"),
         pytest.param(lines({}, id=7), "in its first line", id="a bad header"),

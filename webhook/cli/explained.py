@@ -89,6 +89,9 @@ def _nodes(found: Whereabouts | None) -> Iterator[str]:
     narrowed = f", {found.allowed} with what Warmpod requires" if found.allowed is not None else ""
     able = f"{found.able} of {found.nodes} accelerator nodes could run it ({asked})"
     yield _line(f"{able}{narrowed}; {found.roomy} have room")
+    for each in found.zones:
+        wish = "required" if each.required else "preferred"
+        yield _line(f"zone {each.zone} ({wish}): {each.able} of these {found.able} are in it, {each.roomy} with room")
     for one in found.artifacts:
         yield _line(_artifact(one, found.able))
         for node, why in one.passed:
@@ -220,6 +223,7 @@ def _whereabouts(found: Whereabouts | None) -> dict[str, Any] | None:
             }
             for one in found.artifacts
         ],
+        "zones": [each._asdict() for each in found.zones],
     }
 
 

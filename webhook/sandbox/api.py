@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 TIMEOUT_SECONDS = 30.0
-_PATHS = {"nodes": "/api/v1/nodes", "pods": "/api/v1/pods", "namespaces": "/api/v1/namespaces"}
+_PATHS = {each: f"/api/v1/{each}" for each in ("nodes", "pods", "namespaces", "persistentvolumes")}
 
 
 class RefusedRequest(OSError):
@@ -89,7 +89,7 @@ class Api:
         return answer
 
     def list(self, resource: str) -> list[Object]:
-        """All "nodes", "pods" or "namespaces" of the cluster."""
+        """All "nodes", "pods", "namespaces" or "persistentvolumes" of the cluster."""
         items = self.call("GET", _PATHS[resource]).get("items") or []
         return [item for item in items if isinstance(item, dict)]
 
