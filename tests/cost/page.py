@@ -29,7 +29,7 @@ def page() -> str:
 def _introduction() -> str:
     rows = [
         ("provision, boot", "a node is launched and gets ready", "nothing; who finds a warm node with room needs none"),
-        ("pull", "the image comes and is unpacked", "prefers nodes that hold it"),
+        ("pull", "the image comes and is unpacked", "prefers nodes that hold it; [recipes](eks.md) make it faster"),
         ("fetch", "the model comes", "prefers nodes that hold it; else hydrates it, once for all pods of a node"),
         ("load", "a reader brings it into its processes", "nothing, but that the reader finds it on the node's disk"),
         ("init", "the engine compiles, captures graphs, starts", "nothing; a policy can mount a compile cache"),

@@ -10,9 +10,11 @@ from webhook.cost.seconds import narrowest, seconds
 from webhook.cost.situation import Node, Pull, Workload
 
 _INITIALIZED = {Pull.SNAPSHOT_100: 100, Pull.SNAPSHOT_200: 200, Pull.SNAPSHOT_300: 300}
-# nodeadm ignores FastImagePull on less (nodeadm/doc/api.md).
+# nodeadm ignores FastImagePull on less (nodeadm/internal/containerd/config.go, UseSOCISnapshotter).
 _SOCI_VCPUS = 4
 _SOCI_MEMORY = 7 * 2**30
+# On a slower disk it makes pulls slower (nodeadm/doc/examples.md): counted as none.
+_SOCI_DISK = 600 * 2**20
 
 
 class Pulled(NamedTuple):
@@ -35,11 +37,12 @@ def pull(workload: Workload, node: Node, how: Pull, assumed: Assumed, *, nvme: b
 
 
 def _downloaded(workload: Workload, node: Node, how: Pull, assumed: Assumed, *, nvme: bool) -> Pulled:
-    small = 0 < node.vcpus < _SOCI_VCPUS or 0 < node.memory < _SOCI_MEMORY
-    done_by = Pull.CONTAINERD if how is Pull.SOCI_AL2023 and small else how
     disk = machine.store(node, assumed, reading=False) if nvme else machine.root(node, assumed)
-    written = disk.rate * workload.image / _moved(workload, node, done_by, assumed)
-    bound = narrowest(unpack=assumed(f"pull.{done_by}"), network=machine.network(node, assumed), **{disk.name: written})
+    small = 0 < node.vcpus < _SOCI_VCPUS or 0 < node.memory < _SOCI_MEMORY
+    if (how is Pull.SOCI_AL2023 and small) or disk.rate < _SOCI_DISK:
+        how = Pull.CONTAINERD
+    written = disk.rate * workload.image / _moved(workload, node, how, assumed)
+    bound = narrowest(unpack=assumed(f"pull.{how}"), network=machine.network(node, assumed), **{disk.name: written})
     return Pulled(seconds(workload.image, bound.rate), bound.name)
 
 
