@@ -157,6 +157,7 @@ def test_update_writes_what_was_decided_and_only_where_it_differs(policy: Path) 
         ("facts.yaml", "inventory: [", "not YAML"),
         ("facts.yaml", "settings: {image: x}", "settings: unknown field 'image'"),
         ("facts.yaml", "settings: {defaultPodSecurityLevel: low}", "'low' is not a valid Level"),
+        ("facts.yaml", "settings: {imageVolumes: maybe}", "imageVolumes must be auto, on or off"),
         ("facts.yaml", "a: 1\n---\nb: 2", "facts.yaml:3: a second document"),
         ("input.yaml", "kind: Service", "no pod in it"),
         ("input.yaml", "\x1b", "control characters are not allowed"),

@@ -336,3 +336,29 @@ def test_what_is_too_much_to_be_searched_is_replaced_unread(args: list[str]) -> 
 def test_whatever_a_pod_is_it_can_be_redacted(sent: Object) -> None:
     request = builders.request(sent)
     redacted(request.raw, admit(request, FACTS), FACTS.policies)
+
+
+@pytest.mark.parametrize("source", ["oci://ghcr.io/acme/llama:v1", f"oci://ghcr.io/acme/llama@sha256:{'a1b2c3d4' * 8}"])
+@pytest.mark.parametrize("is_again", [False, True], ids=["first review", "second review"])
+def test_images_of_models_and_whether_there_may_be_any_stay(source: str, is_again: bool) -> None:
+    spec = """
+  models:
+    - name: weights
+      source: {arg: --model}
+      allow: ["oci://ghcr.io/acme/*"]
+      mountPath: /models
+      redirect: true
+"""
+    facts = builders.facts(builders.policy(spec), image_volumes="on")
+    sent = builders.gpu_pod(None, args=["--model", source])
+    if is_again:
+        sent = patch.apply(sent, admit(builders.request(sent), facts).patch)
+    request = builders.request(sent)
+    decision = admit(request, facts)
+    asked, kept = redacted(request.raw, decision, facts.policies)
+    record = decode(encode(asked, facts, kept, time=NOW, version="1"))
+    assert record.facts.settings.image_volumes == "on"
+    again = admit(record.request, replace(facts, settings=record.facts.settings))
+    assert not unlike(again, decided(record))
+    assert "warmpod-model-weights" in str(again.pod)
+    assert bool(again.patch) is not is_again
