@@ -82,8 +82,9 @@ def _is_private(model: Model) -> bool:
 
 
 def _nothing(policy: Policy) -> Iterator[Finding]:
+    does = policy.models or policy.volumes or policy.env or policy.auto_profiles
     if policy.image_placement is Placement.OFF and not (
-        policy.models or policy.volumes or policy.env or any(each.env or each.aws_config for each in policy.profiles)
+        does or any(each.env or each.aws_config for each in policy.profiles)
     ):
         hint = "give it images, models, volumes, clientProfiles or env, or remove it"
         yield Finding("W007", "spec", "the policy changes nothing in the pods it matches", hint)

@@ -17,7 +17,7 @@ from webhook.admission.decision import Decision, Facts
 from webhook.kube import Object
 from webhook.kube.review import AdmissionRequest
 from webhook.policy.model import FailurePolicy, Placement, Policy, PolicySet
-from webhook.report.effects import MOUNT, effects, ways
+from webhook.report.effects import AUTO, MOUNT, effects, ways
 
 Answer = tuple[str, str, str, str]
 """Policy, kind of expression, its name, what it said (see `webhook.report.observed`)."""
@@ -115,6 +115,8 @@ def elements(policy: Policy) -> Iterator[Element]:
             yield element(f"profile {profile.name}: env", f"spec.clientProfiles[{index}]")
         if profile.aws_config:
             yield element(f"profile {profile.name}: awsConfig", f"spec.clientProfiles[{index}]")
+    if policy.auto_profiles:
+        yield element(AUTO, "spec.clientProfiles")
 
 
 IMAGES = "images: placement"

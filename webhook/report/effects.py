@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from webhook.admission.changes import changes
+from webhook.clients.profiles import profiles
 from webhook.kube import Object, affinity, image, names
 from webhook.kube import pod as pods
 from webhook.mutate.load import cache_path
@@ -17,7 +18,10 @@ HYDRATION = "hydration"
 MOUNT = "mount"
 IMAGE = "image volume"
 
+AUTO = "profile auto"
+
 _MODEL = "--model="
+_SUITING = frozenset(row.name for row in profiles().rows)
 
 
 def effects(policy: Policy, sent: Object, after: Object, namespace: str) -> set[str]:
@@ -60,6 +64,9 @@ def effects(policy: Policy, sent: Object, after: Object, namespace: str) -> set[
             found.add(f"profile {profile.name}: env")
         if profile.aws_config and told.aws_config:
             found.add(f"profile {profile.name}: awsConfig")
+    named = {name for name, _ in policy.env}.union(*(profile.env for profile in policy.profiles))
+    if policy.auto_profiles and not _SUITING.isdisjoint(variable for _, variable in told.env if variable not in named):
+        found.add(AUTO)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from webhook.policy.model import Model, Placement, Policy, PolicySet
 from webhook.report.coverage import IMAGES, Element
-from webhook.report.effects import MOUNT, ways
+from webhook.report.effects import AUTO, MOUNT, ways
 
 _Entry = TypeVar("_Entry")
 
@@ -50,6 +50,8 @@ def _without(policy: Policy) -> Iterator[tuple[str, str, Policy]]:
     for index, profile in enumerate(policy.profiles):
         fewer = replace(policy, profiles=_but(policy.profiles, index))
         yield f"profile {profile.name}", f"spec.clientProfiles[{index}]", fewer
+    if policy.auto_profiles:
+        yield AUTO, "spec.clientProfiles", replace(policy, auto_profiles=False)
 
 
 def _less(model: Model) -> Iterator[tuple[str, Model]]:
