@@ -1,4 +1,4 @@
-"""Writes docs/s3-clients.md from the catalogue: `python -m tests.clients.page > docs/s3-clients.md`."""
+"""Writes docs/s3-clients.md from the data of webhook/clients: `python -m tests.clients.page > docs/s3-clients.md`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from webhook.clients.catalogue import Catalogue, catalogue
+from webhook.clients.profiles import Profiles, profiles
+
+_HALF = "half of the memory limit"
 
 _INTRODUCTION = """# What S3 clients read
 
 Which environment variables and configuration keys the S3 clients in GPU containers read, in which versions that was
 looked up, and which names people set though nobody reads them. `warmpod lint` judges policies by this
-([lint](lint.md)). The page is written from `webhook/clients/catalogue.json` by `python -m tests.clients.page`; mend
-that file, where every row has its source, not this page.
+([lint](lint.md)). The page is written from `webhook/clients/catalogue.json` and `profiles.json` beside it by
+`python -m tests.clients.page`; mend those files, where every row has its source, not this page. Every variable of a
+client that a Python package holds was found in that package's own code, but for some that are made at run time
+(`tests/bench/catalogue.py`).
 
 A variable is listed under the client that reads it. Clients are made of others, and heed what those read as well.
 """
@@ -20,7 +25,7 @@ A variable is listed under the client that reads it. Clients are made of others,
 
 def page(known: Catalogue) -> str:
     """Return the page."""
-    parts = [_INTRODUCTION, _clients(known), "## Variables\n"]
+    parts = [_INTRODUCTION, _clients(known), _by_network(known, profiles()), "## Variables\n"]
     parts += [_variables(known, client) for client in sorted(known.clients)]
     parts += [_unread(known), _dead(known), _prefixes(known), _settings(known), _code_only(known)]
     return "\n".join(part for part in parts if part)
@@ -37,6 +42,36 @@ def _clients(known: Catalogue) -> str:
         for each in sorted(known.clients.values(), key=lambda each: each.id)
     ]
     return "## Clients\n\n" + _table(("client", "what it is", "version looked at", "built on"), rows)
+
+
+def _by_network(known: Catalogue, found: Profiles) -> str:
+    rows = []
+    for row in found.rows:
+        values = list(row.values.values()) or [_HALF]
+        same = len(set(values)) == 1
+        shown = [f"`{values[0]}`" if row.values else _HALF] if same else [f"`{value}`" for value in values]
+        name = f"`{row.name}`" if row.kind == "env" else f"awsConfig `{row.name}`"
+        rows.append((row.client, name, " / ".join(shown), row.why, "; ".join(row.source)))
+    outside = [
+        (known.titles([each.client]), ", ".join(f"`{name}`" for name in each.settings) or "-", each.why)
+        for each in found.outside
+    ]
+    classes = " / ".join(map(str, found.classes))
+    return (
+        "## Settings by network\n\n"
+        "What `clientProfiles: auto` sets ([policies](policies.md#clientprofiles-auto)), for the clients that a "
+        f"container runs and all that they are built on. Where there are several values, they are for {classes} Gb/s. "
+        f"A container whose clients are not known gets {_anyone(found)} only. "
+        "`warmpod profiles` prints this for one client.\n\n"
+        + _table(("client", "setting", "value", "why", "source"), rows)
+        + "\nWhat no pod spec can set:\n\n"
+        + _table(("client", "people look for", "where it is set"), outside)
+    )
+
+
+def _anyone(found: Profiles) -> str:
+    *names, last = sorted({f"`{row.name}`" for row in found.rows if row.anyone})
+    return f"{', '.join(names)} and {last}"
 
 
 def _variables(known: Catalogue, client: str) -> str:
