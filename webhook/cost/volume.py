@@ -29,6 +29,8 @@ class VolumeKind(StrEnum):
     """What is behind a mounted volume."""
 
     MOUNTPOINT = "mountpoint"
+    MOUNTPOINT_CACHE = "mountpoint-cache"
+    """What Mountpoint's local cache holds already."""
     LUSTRE = "lustre"
     NFS = "nfs"
     OTHER = "other"
@@ -56,10 +58,9 @@ def volume_bound(
     """
     parallel = volume.kind is VolumeKind.MOUNTPOINT and reader in {None, Reader.STREAMER, Reader.PREFETCH}
     usual = assumed(f"volume.{volume.kind}.{'parallel' if parallel else 'sequential'}")
-    bounds = {
-        "network": network_rate(network, assumed),
-        "volume": volume.throughput if volume.throughput > 0 else usual,
-    }
+    bounds = {"volume": volume.throughput if volume.throughput > 0 else usual}
+    if volume.kind is not VolumeKind.MOUNTPOINT_CACHE:
+        bounds = {"network": network_rate(network, assumed), **bounds}
     if reader is not None:
         bounds["reader"] = own_rate(reader, processes, assumed)
         if _mapped(reader):
