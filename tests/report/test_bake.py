@@ -66,6 +66,13 @@ def test_shared_layers_count_once() -> None:
     assert {one.shared for one in alone.baked} == {0}, "layers that nobody knows are not shared"
 
 
+def test_what_is_left_out_shares_with_what_is_baked() -> None:
+    contents = {A: layers((ONE, GIB), (TWO, GIB)), B: layers((ONE, GIB), (THREE, 50 * GIB))}
+    found = bake.plan([want(A), want(B)], contents, TERMS)
+    assert [(one.name, one.shared) for one in found.baked] == [(A, 0)]
+    assert [(one.name, one.shared) for one in found.left] == [(B, round(GIB * 3.15))]
+
+
 @pytest.mark.parametrize(
     ("demand", "reason"),
     [

@@ -8,12 +8,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request
 
 import pytest
 
 from tests.registry_server import MANIFEST, RegistryServer, digest_of, layer, served
 from tests.scripted_http import Answer
 from webhook.report.bake import Layer
+from webhook.sources import registry_http
 from webhook.sources.registry import Platform, Registries, RegistryFailure
 from webhook.sources.registry_credentials import Credentials, Login, UnreadableCredentials
 from webhook.sources.registry_http import Http, is_loopback
@@ -125,6 +127,28 @@ def test_a_login_stays_with_its_host(registry: RegistryServer) -> None:
         assert "authorization" in registry.seen[-1].headers
         assert other.seen
         assert not any("authorization" in one.headers for one in other.seen)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "followed"),
+    [
+        ("https://a.example/x", "http://a.example/x", False),
+        ("https://a.example/x", "https://b.example/x", True),
+        ("http://127.0.0.1/x", "http://127.0.0.1/y", True),
+    ],
+    ids=["into-the-clear", "to-another", "on-this-machine"],
+)
+def test_redirects_never_leave_tls(before: str, after: str, followed: bool) -> None:
+    handler = registry_http._Redirects()
+    found = handler.redirect_request(Request(before), None, 302, "Found", {}, after)
+    assert (found is not None) is followed
+
+
+def test_this_machine_is_asked_past_any_proxy(registry: RegistryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    registry.push("acme/vllm", "v1", {"own": 50})
+    assert asked(registry, "acme/vllm:v1").layers
 
 
 @pytest.mark.parametrize(
