@@ -50,3 +50,17 @@ def found(spec: str) -> list[str]:
 )
 def test_deliveries(spec: str, codes: list[str]) -> None:
     assert sorted(found(spec)) == sorted(codes)
+
+
+def test_two_ways_of_one_model_to_one_path_are_a_clash() -> None:
+    """The first has the path; who mounts would find another volume there than who hydrates."""
+    mounted = MOUNTED % (READ_ONLY, "mount")
+    texts = [
+        builders.policy(mounted, name="a"),
+        builders.policy((mounted + CACHE).replace("delivery: mount", "delivery: auto"), name="b"),
+        builders.NODE_CACHE,
+    ]
+    codes = [each.code for each in review([Source("policy.yaml", "".join(texts))]).problems]
+    assert "W003" in codes
+    same = [builders.policy(mounted, name=name) for name in ("a", "b")]
+    assert "W003" not in [each.code for each in review([Source("policy.yaml", "".join(same))]).problems]

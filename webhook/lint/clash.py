@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from webhook.lint.check import Check, Codes, Finding, Manifests
 from webhook.lint.witness import Contest, pairs
-from webhook.policy.model import Mode, Origin, Policy, PolicySet
+from webhook.policy.model import Delivery, Mode, Model, Origin, Policy, PolicySet
 
 CODES: Codes = {
     "W003": ("warning", "two policies mount different things at one path, or by one volume name"),
@@ -129,7 +129,7 @@ def _overlap(a: str, b: str) -> bool:
 
 def _mounts(policy: Policy) -> list[_Mount]:
     mounts = [
-        _Mount(f"spec.models[{index}]", each.mount_path, frozenset(each.containers), (each.source, each.cache.name))
+        _Mount(f"spec.models[{index}]", each.mount_path, frozenset(each.containers), _what(each))
         for index, each in enumerate(policy.models)
     ]
     for index, each in enumerate(policy.volumes):
@@ -137,6 +137,12 @@ def _mounts(policy: Policy) -> list[_Mount]:
         place, containers = f"spec.volumes[{index}]", frozenset(each.containers)
         mounts.append(_Mount(place, each.mount_path, containers, each.volume, name))
     return mounts
+
+
+def _what(model: Model) -> object:
+    """What lies at a model's path: where it is from, and by which way it comes."""
+    mounted = model.source_volume if model.delivery is not Delivery.HYDRATE else None
+    return model.source, model.cache.name, model.delivery, mounted
 
 
 def _env(policy: Policy) -> Mapping[str, _Value]:
