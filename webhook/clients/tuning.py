@@ -7,6 +7,7 @@ with other nodes in sight, finds nothing more to set.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from webhook.clients.profiles import Row, profiles
@@ -41,22 +42,28 @@ def tuning(clients: frozenset[str] | None, gbps: int, memory: int | None = None,
     env: dict[str, str] = {}
     config: dict[str, Any] = {}
     taken: list[tuple[Row, str]] = []
-    for row in profiles().rows:
-        if not (row.anyone if clients is None else row.client in clients) or (row.needs_disk and not disk):
-            continue
+    for row in _rows(clients):
         value = _value(row, gbps, memory)
-        if value is None:
+        if value is None or (row.needs_disk and not disk):
             continue
         if row.kind == "env":
-            if row.name in env:
-                continue
             env[row.name] = value
         else:
             section, _, key = row.name.rpartition(".")
             into = config.setdefault(section, {}) if section else config
             into[key] = _plain(value)
         taken.append((row, value))
-    return Tuning(dict(sorted(env.items())), config, tuple(taken))
+    return Tuning(env, config, tuple(taken))
+
+
+@lru_cache(maxsize=256)
+def _rows(clients: frozenset[str] | None) -> tuple[Row, ...]:
+    """The rows for these clients, the first of each name: those of one name say the same."""
+    found: dict[str, Row] = {}
+    for row in profiles().rows:
+        if row.anyone if clients is None else row.client in clients:
+            found.setdefault(row.name, row)
+    return tuple(sorted(found.values(), key=lambda row: (row.kind != "env", row.name)))
 
 
 def _value(row: Row, gbps: int, memory: int | None) -> str | None:

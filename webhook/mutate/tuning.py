@@ -7,6 +7,7 @@ container gets does not depend on the nodes in sight (`webhook.clients.tuning`),
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from webhook.clients.catalogue import catalogue
@@ -24,6 +25,8 @@ from webhook.mutate.instance_types import Network
 # A container that writes to no other kinds of volumes than these writes to local disks: O_DIRECT works on them.
 _ON_DISK = frozenset({"emptyDir", "hostPath", "ephemeral"})
 _WRITTEN_BY_NOBODY = frozenset({"configMap", "secret", "downwardAPI", "projected", "image"})
+# Sets of clients that images are known for; there are few.
+_MOST_KEPT = 256
 _NO_DISK = ("/dev/", "/run/", "/sys/", "/proc/")
 
 
@@ -68,18 +71,35 @@ def _set(room: Room, found: Tuning, clients: frozenset[str] | None, account: Acc
     kept = [name for name in found.env if name in before]
     if kept:
         account.leave(f"auto: {room.name} has {', '.join(kept)} already")
-    for each in profiles().outside:
-        if clients is not None and each.client in _roots(clients):
-            account.leave(f"auto: {catalogue().titles([each.client])}: {each.why}")
+    for note in _notes(clients) if clients is not None else ():
+        account.leave(note)
     if not found.env:
         account.leave(f"auto: {_who(room, clients)}: no variable suits it")
     return [name for name in found.env if name not in before]
 
 
+@lru_cache(maxsize=_MOST_KEPT)
+def _notes(clients: frozenset[str]) -> tuple[str, ...]:
+    """What of these clients cannot be set here, and where it is."""
+    roots = _roots(clients)
+    return tuple(
+        [
+            f"auto: {catalogue().titles([each.client])}: {each.why}"
+            for each in profiles().outside
+            if each.client in roots
+        ]
+    )
+
+
 def _who(room: Room, clients: frozenset[str] | None) -> str:
     if clients is None:
         return f"{room.name} (clients not known)"
-    return f"{room.name} ({catalogue().titles(_roots(clients))})"
+    return f"{room.name} ({_titles(clients)})"
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _titles(clients: frozenset[str]) -> str:
+    return catalogue().titles(_roots(clients))
 
 
 def _roots(clients: frozenset[str]) -> frozenset[str]:
