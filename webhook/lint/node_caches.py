@@ -13,6 +13,7 @@ from typing import Any
 from webhook.ec2 import systems
 from webhook.lint.check import Codes, Finding
 from webhook.lint.node_check import NodeCheck, Nodes
+from webhook.nodeclass.bottlerocket import MOUNT_POINT
 from webhook.nodeclass.documents import NodeDocument
 from webhook.nodeclass.local_storage import CONTAINERD, KUBELET, LocalStorage, local_storage
 from webhook.nodeclass.node_class import NodeClass
@@ -26,6 +27,8 @@ CODES: Codes = {
     "N062": ("warning", "a cache that leaves less free than kubelet wants"),
 }
 _PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d+)?)%\s*")
+# amazon-eks-ami 81fec2e, nodeadm/internal/kubelet/config.go.
+_OF_NODEADM = {"nodefs.available": 10.0}
 _DEFAULTS = {"imagefs.available": 15.0, "nodefs.available": 10.0}
 _HIGH = 85.0
 
@@ -38,6 +41,10 @@ def _elsewhere(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
         for node_class in nodes.classes:
             storage = local_storage(node_class)
             if cache.systems and node_class.system not in cache.systems:
+                continue
+            if path.startswith(f"{MOUNT_POINT}/._"):
+                message = f"NodeCache {cache.name} lies in a directory that Bottlerocket binds elsewhere and then hides"
+                yield node_class.document, Finding("N060", "spec", message, f"a path such as {MOUNT_POINT}/warmpod")
                 continue
             if node_class.system == systems.OTHER or storage.holds(path):
                 continue
@@ -102,10 +109,12 @@ def _crowded(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
 def _most_wanted(node_class: NodeClass, storage: LocalStorage) -> tuple[float, str]:
     said = _kubelet(node_class)
     hard = said.get("evictionHard")
-    # Kubelet takes its defaults for none of the signals as soon as one is given.
-    signals: dict[str, float] = dict(_DEFAULTS)
-    if isinstance(hard, Mapping) and hard:
-        signals = {key: found for key, value in hard.items() if (found := _percent(str(value))) is not None}
+    given = hard if isinstance(hard, Mapping) else {}
+    signals = {key: found for key, value in given.items() if (found := _percent(str(value))) is not None}
+    if node_class.system == systems.AL2023:
+        signals = {**_OF_NODEADM, **signals}
+    elif not given:  # kubelet takes its defaults for none of the signals as soon as one is given
+        signals = dict(_DEFAULTS)
     candidates = []
     if CONTAINERD in storage.binds:
         high = said.get("imageGCHighThresholdPercent")

@@ -12,7 +12,6 @@ from typing import Any
 
 from webhook.kube import pod as pods
 from webhook.kube import quantity
-from webhook.kube.workload import pods_of
 from webhook.lint.check import Codes, Finding
 from webhook.lint.node_check import NodeCheck, Nodes, in_user_data
 from webhook.nodeclass.documents import NodeDocument
@@ -172,16 +171,15 @@ def _uncached(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
             if found is not None and found[0] < _LEAST_CACHED:
                 fault = Fault("N052", message.format(found[0]), hint, each.outer(found[1]))
                 yield in_user_data(node_class, fault)
-    for document in nodes.documents.of("Pod", "Deployment", "StatefulSet", "DaemonSet", "Job"):
-        for pod in pods_of(document.data):
-            below = f"{pod.path}.spec" if pod.path else "spec"
-            for kind in ("initContainers", "containers"):
-                for index, container in enumerate(pods.objects(pods.spec(pod.pod).get(kind))):
-                    for field in ("command", "args"):
-                        match = _CACHED.search(str(container.get(field)))
-                        if match and int(match[1]) < _LEAST_CACHED:
-                            path = f"{below}.{kind}[{index}].{field}"
-                            yield document, Finding("N052", path, message.format(int(match[1])), hint)
+    for document, found_pod in nodes.documents.pods():
+        below = f"{found_pod.path}.spec" if found_pod.path else "spec"
+        for kind in ("initContainers", "containers"):
+            for index, container in enumerate(pods.objects(pods.spec(found_pod.pod).get(kind))):
+                for field in ("command", "args"):
+                    match = _CACHED.search(str(container.get(field)))
+                    if match and int(match[1]) < _LEAST_CACHED:
+                        path = f"{below}.{kind}[{index}].{field}"
+                        yield document, Finding("N052", path, message.format(int(match[1])), hint)
 
 
 def _zoneless(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:

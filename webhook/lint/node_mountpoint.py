@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from webhook.kube import pod as pods
-from webhook.kube.workload import pods_of
 from webhook.lint.check import Codes, Finding
 from webhook.lint.node_check import NodeCheck, Nodes
 from webhook.nodeclass.documents import NodeDocument
@@ -30,7 +29,6 @@ CODES: Codes = {
     "N046": ("error", "a volume of Mountpoint that its driver refuses"),
 }
 DRIVER = "s3.csi.aws.com"
-_WORKLOADS = ("Pod", "Deployment", "StatefulSet", "DaemonSet", "Job")
 _ATTRIBUTES = frozenset(
     {
         "authenticationSource",
@@ -66,14 +64,13 @@ def _options(volume: NodeDocument) -> Iterator[tuple[str, str, str]]:
 
 
 def _inline(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
-    for document in nodes.documents.of(*_WORKLOADS):
-        for found in pods_of(document.data):
-            below = f"{found.path}.spec" if found.path else "spec"
-            for index, volume in enumerate(pods.objects(pods.spec(found.pod).get("volumes"))):
-                if pods.mapping(volume.get("csi")).get("driver") == DRIVER:
-                    message = "the driver takes no inline volumes, so that the pod never starts"
-                    hint = "a PersistentVolume and a claim: manifests/eks/mountpoint-s3 has both"
-                    yield document, Finding("N040", f"{below}.volumes[{index}].csi.driver", message, hint)
+    for document, found in nodes.documents.pods():
+        below = f"{found.path}.spec" if found.path else "spec"
+        for index, volume in enumerate(pods.objects(pods.spec(found.pod).get("volumes"))):
+            if pods.mapping(volume.get("csi")).get("driver") == DRIVER:
+                message = "the driver takes no inline volumes, so that the pod never starts"
+                hint = "a PersistentVolume and a claim: manifests/eks/mountpoint-s3 has both"
+                yield document, Finding("N040", f"{below}.volumes[{index}].csi.driver", message, hint)
 
 
 def _claims(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
@@ -155,7 +152,7 @@ def _refused(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
                 yield volume, Finding("N042", field, message, suggestion(name, _ATTRIBUTES), on_key=True)
         modes = volume.at("spec", "accessModes")
         for index, mode in enumerate(modes if isinstance(modes, list) else ()):
-            if mode not in _MODES:
+            if str(mode) not in _MODES:
                 message = f"the driver serves ReadWriteMany and ReadOnlyMany, not {shown(str(mode))}"
                 yield volume, Finding("N046", f"spec.accessModes[{index}]", message, "ReadOnlyMany, for models")
         handle = volume.at("spec", "csi", "volumeHandle")

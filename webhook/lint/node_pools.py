@@ -13,7 +13,6 @@ from typing import Any
 from webhook.ec2.instances import instances
 from webhook.kube import affinity, names
 from webhook.kube import pod as pods
-from webhook.kube.workload import pods_of
 from webhook.lint.check import Codes, Finding
 from webhook.lint.node_check import NodeCheck, Nodes
 from webhook.nodeclass.documents import NODE_POOL, NodeDocument
@@ -56,22 +55,21 @@ def _requirements(pool: NodeDocument) -> list[Mapping[str, Any]]:
 
 
 def _required(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
-    for document in nodes.documents.of("Pod", "Deployment", "StatefulSet", "DaemonSet", "Job"):
-        for found in pods_of(document.data):
-            below = f"{found.path}.spec" if found.path else "spec"
-            message = "no autoscaler makes a node for this label, since nobody declares it: the pod stays pending"
-            hint = "prefer it, or let Warmpod do so: images.placement: Prefer"
-            for key in pods.mapping(pods.spec(found.pod).get("nodeSelector")):
-                if _is_ours(key):
-                    yield document, Finding("N031", f"{below}.nodeSelector.{key}", message, hint, on_key=True)
-            for index, term in enumerate(affinity.required_terms(found.pod)):
-                for number, each in enumerate(pods.objects(term.get("matchExpressions"))):
-                    if _is_ours(each.get("key")) and each.get("operator") in _POSITIVE:
-                        path = (
-                            f"{below}.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
-                            f".nodeSelectorTerms[{index}].matchExpressions[{number}].key"
-                        )
-                        yield document, Finding("N031", path, message, hint)
+    for document, found in nodes.documents.pods():
+        below = f"{found.path}.spec" if found.path else "spec"
+        message = "no autoscaler makes a node for this label, since nobody declares it: the pod stays pending"
+        hint = "prefer it, or let Warmpod do so: images.placement: Prefer"
+        for key in pods.mapping(pods.spec(found.pod).get("nodeSelector")):
+            if _is_ours(key):
+                yield document, Finding("N031", f"{below}.nodeSelector.{key}", message, hint, on_key=True)
+        for index, term in enumerate(affinity.required_terms(found.pod)):
+            for number, each in enumerate(pods.objects(term.get("matchExpressions"))):
+                if _is_ours(each.get("key")) and str(each.get("operator")) in _POSITIVE:
+                    path = (
+                        f"{below}.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+                        f".nodeSelectorTerms[{index}].matchExpressions[{number}].key"
+                    )
+                    yield document, Finding("N031", path, message, hint)
 
 
 def _without_disks(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
@@ -90,7 +88,7 @@ def _diskless(requirements: list[Mapping[str, Any]]) -> str:
     """Why a pool may make nodes without local disks; empty where it cannot, or where that is not known here."""
     types: set[str] | None = None
     for each in requirements:
-        key, operator, values = each.get("key"), each.get("operator"), each.get("values")
+        key, operator, values = each.get("key"), str(each.get("operator")), each.get("values")
         wanted = [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
         if key in _LOCAL_NVME and operator in {"Gt", "Gte", "Exists", "In"}:
             return ""

@@ -23,6 +23,7 @@ from webhook.policy.legibility import shown
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _SYNTAX, _SETTING, _DROPPED, _BIND = "N003", "N004", "N005", "N006"
+_MOST_DOTS = 2000  # on one line: tomllib takes the square of a key's length
 MOUNT_POINT = "/mnt/.ephemeral"
 """Where the local disks are mounted: one disk, or the array of several."""
 
@@ -67,6 +68,8 @@ def schema() -> Mapping[str, Any]:
 
 def bottlerocket(text: str) -> tuple[Settings | None, tuple[Fault, ...]]:
     """Return the settings of user data, None where it is not TOML, and all that is wrong with it. Never raises."""
+    if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
+        return None, (Fault(_SYNTAX, "nested too deeply to be read", "flatten it"),)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -1,16 +1,21 @@
 """The documents beside policies that say what nodes and volumes are: node classes, node pools, volumes, workloads.
 
-They are read with the reader of policies, strictly and with the place of every value. Documents of other kinds in the
-same files are passed over, and so are Warmpod's own, which `warmpod lint` reads as policies.
+They are read with the reader of policies, strictly and with the place of every value. A workload is any document that
+holds pods. Other documents in the same files are passed over, and so are Warmpod's own, which `warmpod lint` reads as
+policies.
 """
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from webhook.kube import Object
+from webhook.kube.workload import FoundPod, pods_of
+from webhook.policy.document import API_VERSION
 from webhook.policy.model import Origin
 from webhook.policy.problem import Problem, Source
 from webhook.policy.yaml_tree import Document, Node
@@ -26,12 +31,11 @@ _KINDS = {
     ("", "PersistentVolume"),
     ("", "PersistentVolumeClaim"),
     ("storage.k8s.io", "StorageClass"),
-    ("", "Pod"),
-    ("apps", "Deployment"),
-    ("apps", "StatefulSet"),
-    ("apps", "DaemonSet"),
-    ("batch", "Job"),
 }
+_OWN = API_VERSION.partition("/")[0]
+_NAMES = frozenset(kind for _, kind in _KINDS)
+_KIND = re.compile(r"""^[ ]*-?[ ]*["']?kind["']?:[ ]*["']?(\w+)""", re.MULTILINE)
+_START = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +85,18 @@ class NodeDocuments:
         """Those of some kinds."""
         return tuple(each for each in self.documents if each.kind in kinds)
 
+    def pods(self) -> Iterator[tuple[NodeDocument, FoundPod]]:
+        """The pods that documents hold, each with its document."""
+        for document in self.documents:
+            if document.kind not in _NAMES:
+                yield from ((document, each) for each in pods_of(document.data))
+
 
 def read(sources: Iterable[Source]) -> NodeDocuments:
     """Return the documents of files. Never raises; what is no YAML is a problem, with its place.
 
-    A List is taken apart. Problems within documents of other kinds are nobody's here.
+    A List is taken apart. Problems within documents of other kinds, and of what cannot be read and does not look like
+    one of these kinds, are nobody's here.
     """
     found: list[NodeDocument] = []
     problems: list[Problem] = []
@@ -97,15 +108,39 @@ def read(sources: Iterable[Source]) -> NodeDocuments:
             found += inside
             if not inside:
                 strange.append(tree)
-        ends = [(tree.root.line, _end(tree, trees)) for tree in strange]
-        problems += [each for each in faults if not any(start <= each.line < end for start, end in ends)]
+        pieces = _Pieces(source.text)
+        known = {pieces.number(tree.root.line) for tree in trees}
+        passed = {pieces.number(tree.root.line) for tree in strange}
+        for each in faults:
+            number = pieces.number(each.line)
+            if number not in passed and (number in known or each.code in _OF_FILES or pieces.is_one_of_ours(number)):
+                problems.append(each)
     return NodeDocuments(tuple(found), tuple(problems))
 
 
-def _end(tree: Document, trees: list[Document]) -> float:
-    """The line on which the next document begins."""
-    later = [each.root.line for each in trees if each.root.line > tree.root.line]
-    return min(later, default=float("inf"))
+#: Problems of a whole file, which say nothing of documents.
+_OF_FILES = frozenset({"P001", "P007"})
+
+
+class _Pieces:
+    """The documents of a text, whether they can be read or not: what lies between lines of `---`."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._starts = [0, *(match.start() for match in _START.finditer(text))]
+        self._lines = [text.count("\n", 0, start) + 1 for start in self._starts] if len(self._starts) < _MOST else [1]
+
+    def number(self, line: int) -> int:
+        """Which document holds a line."""
+        return bisect_right(self._lines, line) - 1
+
+    def is_one_of_ours(self, number: int) -> bool:
+        """Whether a document that cannot be read says that it is of a kind above."""
+        end = self._starts[number + 1] if number + 1 < len(self._starts) else len(self._text)
+        return any(match[1] in _NAMES for match in _KIND.finditer(self._text, self._starts[number], end))
+
+
+_MOST = 1000
 
 
 def _documents(tree: Document) -> Iterator[NodeDocument]:
@@ -116,7 +151,7 @@ def _documents(tree: Document) -> Iterator[NodeDocument]:
     for root in roots:
         group = _text(root, "apiVersion").rpartition("/")[0]
         kind = _text(root, "kind")
-        if (group, kind) in _KINDS:
+        if (group, kind) in _KINDS or (kind and group != _OWN and any(True for _ in pods_of(root.data()))):
             metadata = root.value.get("metadata") or Node({}, root.line, root.column)
             name, namespace = _text(metadata, "name"), _text(metadata, "namespace")
             yield NodeDocument(tree.file, group, kind, name, namespace, root, root.data())

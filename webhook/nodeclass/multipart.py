@@ -15,6 +15,7 @@ from webhook.nodeclass.fault import Fault
 from webhook.policy.legibility import shown
 
 CODE = "N001"
+_LONGEST_HEADER = 998  # RFC 5322, section 2.1.1
 _HEADER = re.compile(r"([!#-'*+.\w^`|~-]+):[ \t]*(.*)", re.ASCII)
 _TYPE = re.compile(r"\s*([\w!#$&^.+-]+/[\w!#$&^.+-]+)\s*(?:;(.*))?", re.ASCII | re.DOTALL)
 _PARAMETER = re.compile(r'\s*([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"\s]+))\s*(?:;|$)', re.ASCII)
@@ -86,7 +87,7 @@ def _headers(lines: list[str], start: int) -> tuple[dict[str, str], int, list[Fa
 
 
 def _media_type(text: str) -> tuple[str, dict[str, str]]:
-    match = _TYPE.fullmatch(text)
+    match = _TYPE.fullmatch(text[:_LONGEST_HEADER])
     if match is None:
         return "", {}
     parameters = {

@@ -14,6 +14,7 @@ from webhook.nodeclass.fault import Fault
 
 CONTAINERD = "/var/lib/containerd"
 _CODE = "N007"
+_LONGEST_LINE = 1000  # more is data
 
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
 _DEVICE = r"(?:/dev/[\w./$\{\}-]+|UUID=\S+|LABEL=\S+)"
@@ -60,7 +61,7 @@ class Script:
 
 def script(text: str) -> tuple[Script, tuple[Fault, ...]]:
     """Return what a script says, and what keeps it from being run. Never raises."""
-    lines = [(number, _COMMENT.sub("", line)) for number, line in _logical(text)]
+    lines = [(number, _COMMENT.sub("", line[:_LONGEST_LINE])) for number, line in _logical(text)]
     cached = next(((int(m[1][:9]), number) for number, line in lines for m in [_CACHED.search(line)] if m), None)
     made = Script(
         mounts=tuple(_mounts(lines)),

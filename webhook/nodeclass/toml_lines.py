@@ -6,11 +6,13 @@ For text that `tomllib` has read: a scan of lines that passes over what lies wit
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
 Lines = Mapping[tuple[str, ...], int]
 """The line, from 1, of each table and key by its path."""
 
+_DEEPEST = 32  # no setting lies deeper
 _PART = re.compile(r"""\s*(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')\s*""")
 _OPAQUE = re.compile(
     r'"""(?:[^\\]|\\.)*?"{3,5}|' + r"'''.*?'{3,5}" + r"|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'|#[^\n]*|[\[\]{}]", re.DOTALL
@@ -34,12 +36,13 @@ def lines_of(text: str) -> Lines:
 
 
 def _note(found: dict[tuple[str, ...], int], path: tuple[str, ...], line: int) -> None:
-    for length in range(1, len(path) + 1):
+    for length in range(1, min(len(path), _DEEPEST) + 1):
         found.setdefault(path[:length], line)
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
     """Lines on which a table or a key begins: not those within brackets or strings."""
+    ends = [match.start() for match in re.finditer("\n", text)]
     depth, start = 0, 0
     inside: set[int] = set()
     for match in _OPAQUE.finditer(text):
@@ -51,18 +54,17 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
         elif piece in "]}":
             depth = max(depth - 1, 0)
             if depth == 0:
-                inside.update(_lines_after(text, start, match.end()))
+                inside.update(_lines_after(ends, start, match.end()))
         elif piece[0] in "\"'":
-            inside.update(_lines_after(text, match.start(), match.end()))
+            inside.update(_lines_after(ends, match.start(), match.end()))
     for number, line in enumerate(text.split("\n"), 1):
         if number not in inside:
             yield number, line
 
 
-def _lines_after(text: str, start: int, end: int) -> range:
-    """The lines that a span goes on to, without the one on which it begins."""
-    first = text.count("\n", 0, start) + 1
-    return range(first + 1, first + 1 + text.count("\n", start, end))
+def _lines_after(ends: list[int], start: int, end: int) -> range:
+    """The lines that a span goes on to, without the one on which it begins. `ends` are the places of line ends."""
+    return range(bisect_left(ends, start) + 2, bisect_left(ends, end) + 2)
 
 
 def _path(text: str) -> tuple[tuple[str, ...], str]:

@@ -16,7 +16,7 @@ or a bare text: `user_data(text, systems.AL2023).faults == ()`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import yaml
 
@@ -29,6 +29,7 @@ from webhook.nodeclass.script import Script, script
 
 #: EC2 takes no more, before base64 (EC2 User Guide, "Add user data"). Karpenter's own part comes on top.
 MOST_BYTES = 16 << 10
+MOST_FAULTS = 50  # told of one user data
 _LONGEST = 1 << 16  # nothing longer is looked at
 
 NODE_CONFIG = "application/node.eks.aws"
@@ -86,9 +87,12 @@ def user_data(text: str, system: str) -> UserData:
     if size > _LONGEST:
         return UserData(faults=(too_long,))
     read = _toml(text) if system == systems.BOTTLEROCKET else _parts(text, system)
-    if size > MOST_BYTES:
-        return UserData(read.node_configs, read.scripts, read.settings, (too_long, *read.faults))
-    return read
+    faults = ((too_long,) if size > MOST_BYTES else ()) + read.faults
+    more = len(faults) - MOST_FAULTS
+    if more > 0:
+        last = faults[MOST_FAULTS - 1]
+        faults = (*faults[:MOST_FAULTS], replace(last, message=f"{more} more faults in this user data", hint=""))
+    return replace(read, faults=faults)
 
 
 def _toml(text: str) -> UserData:
