@@ -50,6 +50,42 @@ def test_every_part_of_a_policy_is_an_element_and_shows_in_a_pod() -> None:
     assert seen(builders.pod(), facts) == {"llm-serving: skipped"}
 
 
+WAYS = """
+  models:
+    - name: weights
+      source: {annotation: warmpod.dev/model}
+      allow: ["s3://acme-models/*", "oci://ghcr.io/acme/*"]
+      sourceVolume:
+        volume: {name: models, persistentVolumeClaim: {claimName: models, readOnly: true}}
+        holds: s3://acme-models/
+      delivery: %s
+      cache: nvme
+      mountPath: /models
+      redirect: true
+"""
+
+
+@pytest.mark.parametrize(
+    ("delivery", "source", "image_volumes", "found"),
+    [
+        ("auto", "s3://acme-models/llama/", "on", {"hydration", "redirect"}),
+        ("mount", "s3://acme-models/llama/", "on", {"mount", "redirect"}),
+        ("mount", "oci://ghcr.io/acme/llama:v1", "on", {"image volume", "redirect", "placement"}),
+        ("mount", "oci://ghcr.io/acme/llama:v1", "off", set()),
+    ],
+    ids=["hydrated", "mounted", "an image", "left out"],
+)
+def test_each_way_of_a_model_is_an_element(delivery: str, source: str, image_volumes: str, found: set[str]) -> None:
+    held = builders.inventory(builders.image("ghcr.io/acme/llama:v1", nodes=(1,)))
+    facts = builders.facts(builders.policy(WAYS % delivery), inventory=held, image_volumes=image_volumes)
+    exercised = seen(builders.gpu_pod(source, args=["--model", source]), facts)
+    start = "llm-serving: model weights: "
+    assert {each.removeprefix(start) for each in exercised if each.startswith(start)} == found
+    hydrated = {"hydration"} if delivery == "auto" else set[str]()
+    ways = {"mount", "image volume", "redirect", "placement", "fallback volume"} | hydrated
+    assert {each.removeprefix(start) for each in all_of(facts) if each.startswith(start)} == ways
+
+
 def test_what_audit_withholds_is_exercised() -> None:
     assert "llm-serving: model weights: hydration" in seen(
         builders.gpu_pod(), builders.facts(builders.policy(mode="Audit"))
