@@ -196,11 +196,22 @@ def test_another_platform_is_named_with_those_there_are(registry: RegistryServer
         Registries(Credentials()).contents(f"{registry.host}/acme/vllm:v1", Platform("linux", "s390x"))
 
 
-def test_nobody_there(registry: RegistryServer) -> None:
-    with pytest.raises(RegistryFailure, match=r"127\.0\.0\.1:9 cannot be reached") as caught:
-        Registries(Credentials(), Http(2.0)).contents("127.0.0.1:9/x:v1", AMD64)
-    assert caught.value.why == "unreachable"
-    del registry
+def test_nobody_there_is_asked_once() -> None:
+    registries = Registries(Credentials(), Http(2.0))
+    for said in (r"127\.0\.0\.1:9 cannot be reached", r"127\.0\.0\.1:9 did not answer before"):
+        with pytest.raises(RegistryFailure, match=said) as caught:
+            registries.contents("127.0.0.1:9/x:v1", AMD64)
+        assert caught.value.why == "unreachable"
+
+
+def test_a_registry_that_is_broken_once_is_asked_again(registry: RegistryServer) -> None:
+    registries = Registries(Credentials())
+    registry.push("acme/vllm", "v1", {"own": 50})
+    registry.faults["/v2/acme/vllm/manifests/v1"] = Answer(500)
+    with pytest.raises(RegistryFailure):
+        registries.contents(f"{registry.host}/acme/vllm:v1", AMD64)
+    registry.faults.clear()
+    assert registries.contents(f"{registry.host}/acme/vllm:v1", AMD64).layers
 
 
 @pytest.mark.parametrize(

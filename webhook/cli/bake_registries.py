@@ -74,8 +74,11 @@ def contents_of(
             return failure
 
     wanted = sorted(set(names))
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
         answers = list(tracked(pool.map(ask, wanted), "images asked for", len(wanted)))
+    finally:
+        pool.shutdown(cancel_futures=True)  # else Ctrl-C would wait for all that are left
     found, failures = dict[str, Contents](), dict[str, RegistryFailure]()
     for name, answer in zip(wanted, answers, strict=True):
         if isinstance(answer, Contents):

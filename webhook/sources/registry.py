@@ -54,12 +54,16 @@ class Platform(NamedTuple):
 
 
 class Registries:
-    """Any number of registries. May be asked from several threads; the HTTP below is `http`."""
+    """Any number of registries. May be asked from several threads; the HTTP below is `http`.
+
+    Of a registry that does not answer at all nobody asks again.
+    """
 
     def __init__(self, credentials: Credentials, http: Http | None = None) -> None:
         self._credentials = credentials
         self._http = http or Http()
         self._headers: dict[tuple[str, str], str] = {}
+        self._silent: set[str] = set()
 
     def contents(self, name: str, platform: Platform) -> Contents:
         """What the registry has under this canonical name now. Raises RegistryFailure."""
@@ -67,6 +71,8 @@ class Registries:
         if not isinstance(reference, image.Reference) or not reference.registry:
             raise RegistryFailure("unsupported", f"{name}: it names no registry")
         place = _Place(reference.registry, reference.repository, name)
+        if place.registry in self._silent:
+            raise RegistryFailure("unreachable", f"{name}: {place.registry} did not answer before")
         digest, document = self._manifest(place, reference.digest or reference.tag or "latest")
         chosen, found = digest, document
         if _type(document) in _INDEXES or "manifests" in document:
@@ -95,7 +101,12 @@ class Registries:
     def _asked(self, place: _Place, path: str) -> Answer:
         headers = {"Accept": _ACCEPT}
         known = self._headers.get((place.registry, place.repository))
-        answer = self._http.get(place.url(path), headers | ({"Authorization": known} if known else {}), place.name)
+        try:
+            answer = self._http.get(place.url(path), headers | ({"Authorization": known} if known else {}), place.name)
+        except RegistryFailure as failure:
+            if failure.why == "unreachable":  # a hundred images of it would each wait as long
+                self._silent.add(place.registry)
+            raise
         if answer.status == 401:
             said = self._authorization(place, answer.headers.get("www-authenticate", ""))
             self._headers[place.registry, place.repository] = said
