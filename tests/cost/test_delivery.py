@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.cost.delivery import Comparison, compare
+from webhook.cost.hydration import Disks, array
 from webhook.cost.seconds import WORDS, line_rate
 from webhook.cost.volume import Reader, Volume, VolumeKind
 from webhook.cost.zone import zone_gain
@@ -99,6 +100,17 @@ def test_more_processors_hydrate_faster_until_something_else_limits() -> None:
     fetched = [asked(network=line_rate(100), disk_write=5e9, cpus=cpus).hydrate for cpus in (2, 8, 64)]
     assert [each.fetch_bound.name for each in fetched] == ["client", "client", "disk"]
     assert fetched[0].fetch > fetched[1].fetch > fetched[2].fetch
+
+
+def test_a_pod_of_many_accelerators_has_cpus_for_each() -> None:
+    unknown, eight = (asked(network=line_rate(100), disk_write=6e9, processes=8, cpus=cpus) for cpus in (0, 16))
+    assert unknown == eight
+    assert unknown.hydrate.fetch == pytest.approx(SIZE / 6e9)
+
+
+def test_an_array_is_as_fast_as_its_disks_together() -> None:
+    assert array(8) == Disks(12e9, 6e9)
+    assert array(0) == array(-1) == Disks(0, 0)
 
 
 def test_the_source_of_a_file_is_the_volume_itself() -> None:

@@ -92,7 +92,7 @@ def compare(
     disk_write: float = 0.0,
     starts: float = 1.0,
     processes: int = 1,
-    cpus: float = CPUS,
+    cpus: float = 0.0,
 ) -> Comparison:
     """Both ways for `size` bytes, from the first init container until they are in the reader's processes.
 
@@ -100,8 +100,10 @@ def compare(
     are not known. `processes` read at once, each its own part: the accelerators of a tensor parallel engine. `warm`:
     the node that the pod is steered to holds the model, so nothing is fetched. `shared`: the cache outlives the pod;
     then one fetch serves `starts` pods on a node, and each bears its part. A model of unknown size (0, or less) is
-    hydrated. `cpus` are the pod's: the hydrator has the same.
+    hydrated. `cpus` are the pod's, and the hydrator's; 0: as many as so many accelerators are sold with at least.
+    `webhook.cost.hydration.array` says what a node's disks give.
     """
+    cpus = cpus if cpus > 0 else CPUS * max(processes, 1)
     reading = _Reading(size, reader, processes, volume, from_s3, network, disk_read, disk_write, cpus)
     part = 0.0 if warm else 1 / max(starts, 1.0) if shared else 1.0
     hydrate = _estimate(lambda assumed: _hydrated(reading, part, assumed))

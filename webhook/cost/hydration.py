@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from webhook.cost.figures import LIKELY, Assumed
 from webhook.cost.seconds import Bound, narrowest
 from webhook.cost.volume import Reader, Volume, network_rate, own_rate, volume_bound
 
-#: Of a container whose CPU nobody knows: that of most single GPU pods, and what the figure was measured with.
+#: Of a pod whose CPUs nobody knows, for each accelerator: what the figure was measured with, and less than EC2 gives.
 CPUS = 2.0
+
+
+class Disks(NamedTuple):
+    """Bytes per second of a node's instance store; 0 where nothing is known of it."""
+
+    read: float
+    write: float
+
+
+def array(disks: int, assumed: Assumed = LIKELY) -> Disks:
+    """What so many disks of an instance store give as one array; zeros for none."""
+    return Disks(max(disks, 0) * assumed("disk.read"), max(disks, 0) * assumed("disk.write"))
 
 
 def fetch_bound(

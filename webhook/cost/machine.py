@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from webhook.cost.figures import Assumed, Case
+from webhook.cost.hydration import array
 from webhook.cost.seconds import Bound, narrowest
 from webhook.cost.situation import Node
 from webhook.cost.volume import network_rate
@@ -24,4 +25,5 @@ def store(node: Node, assumed: Assumed, *, reading: bool) -> Bound:
     """Where a model lies: the instance store as one array, or the root volume where there is none."""
     if node.disks <= 0:
         return root(node, assumed)
-    return Bound("disk", node.disks * assumed("disk.read" if reading else "disk.write"))
+    disks = array(node.disks, assumed)
+    return Bound("disk", disks.read if reading else disks.write)
