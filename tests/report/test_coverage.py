@@ -81,8 +81,8 @@ def test_each_way_of_a_model_is_an_element(delivery: str, source: str, image_vol
     exercised = seen(builders.gpu_pod(source, args=["--model", source]), facts)
     start = "llm-serving: model weights: "
     assert {each.removeprefix(start) for each in exercised if each.startswith(start)} == found
-    hydrated = {"hydration"} if delivery == "auto" else set[str]()
-    ways = {"mount", "image volume", "redirect", "placement", "fallback volume"} | hydrated
+    hydrated = {"hydration", "fallback volume"} if delivery == "auto" else set[str]()
+    ways = {"mount", "image volume", "redirect", "placement"} | hydrated
     assert {each.removeprefix(start) for each in all_of(facts) if each.startswith(start)} == ways
 
 

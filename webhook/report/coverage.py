@@ -17,7 +17,7 @@ from webhook.admission.decision import Decision, Facts
 from webhook.kube import Object
 from webhook.kube.review import AdmissionRequest
 from webhook.policy.model import FailurePolicy, Placement, Policy, PolicySet
-from webhook.report.effects import AUTO, MOUNT, effects, ways
+from webhook.report.effects import AUTO, HYDRATION, MOUNT, effects, ways
 
 Answer = tuple[str, str, str, str]
 """Policy, kind of expression, its name, what it said (see `webhook.report.observed`)."""
@@ -104,7 +104,7 @@ def elements(policy: Policy) -> Iterator[Element]:
             yield element(f"model {model.name}: placement", path)
         if model.redirect:
             yield element(f"model {model.name}: redirect", path)
-        if model.cache.fallback_volume is not None:
+        if HYDRATION in found and model.cache.fallback_volume is not None:
             yield element(f"model {model.name}: fallback volume", path)
     for index, rule in enumerate(policy.volumes):
         yield element(f"volume {rule.volume['name']}", f"spec.volumes[{index}]")

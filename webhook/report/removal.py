@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from webhook.policy.model import Model, Placement, Policy, PolicySet
 from webhook.report.coverage import IMAGES, Element
-from webhook.report.effects import AUTO, MOUNT, ways
+from webhook.report.effects import AUTO, HYDRATION, MOUNT, ways
 
 _Entry = TypeVar("_Entry")
 
@@ -59,7 +59,7 @@ def _less(model: Model) -> Iterator[tuple[str, Model]]:
         yield "placement", replace(model, placement=Placement.OFF)
     if model.redirect:
         yield "redirect", replace(model, redirect=False)
-    if model.cache.fallback_volume is not None:
+    if HYDRATION in ways(model) and model.cache.fallback_volume is not None:
         yield "fallback volume", replace(model, cache=replace(model.cache, fallback_volume=None))
     if model.source.kind in {"annotation", "label", "env", "arg"}:  # what an expression gives is the policy's own word
         # Not what is allowed but that not all is: a test that never names another source does not know.
