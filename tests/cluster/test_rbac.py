@@ -236,6 +236,8 @@ CALLS: dict[str, tuple[str, str, Object | None]] = {
         None,
     ),
     "its own role": ("DELETE", "/apis/rbac.authorization.k8s.io/v1/clusterroles/warmpod", None),
+    "persistent volumes": ("DELETE", "/api/v1/persistentvolumes", None),
+    "claims of volumes": ("GET", "/api/v1/persistentvolumeclaims", None),
     "resource claims": ("DELETE", "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims/x", None),
 }
 
@@ -252,6 +254,7 @@ def test_rbac_allows_nothing_else(ours: Api, call: str) -> None:
         "/api/v1/nodes",
         "/api/v1/pods",
         "/api/v1/namespaces",
+        "/api/v1/persistentvolumes",
         "/apis/resource.k8s.io/v1/resourceslices",
         "/apis/resource.k8s.io/v1/resourceclaims",
         "/apis/resource.k8s.io/v1/resourceclaimtemplates",
@@ -259,6 +262,11 @@ def test_rbac_allows_nothing_else(ours: Api, call: str) -> None:
 )
 def test_what_it_watches_can_be_listed(ours: Api, path: str) -> None:
     assert "items" in ours.call("GET", path, limit="1")
+
+
+def test_it_may_ask_for_the_version(ours: Api) -> None:
+    """By Kubernetes' own role, which every account has."""
+    assert ours.call("GET", "/version")["gitVersion"].startswith("v1.")
 
 
 @pytest.mark.parametrize("name", [controller.LEASE, f"{names.REPLICA_LEASE_PREFIX}some-pod"])

@@ -289,3 +289,35 @@ def test_a_leader_that_knows_nothing_any_more_lets_another_one_try(
 def test_two_processes_of_one_host_have_two_names() -> None:
     assert Access().name() != Access().name()
     assert Access(identity="given").name() == "given"
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["answered", "not found at first"])
+def test_the_api_servers_version_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, answers: bool
+) -> None:
+    monkeypatch.setattr(intake_module, "_VERSION_SECONDS", 0.05)
+
+    async def scenario(status: Status, server: KubeServer) -> None:
+        if answers:
+            server.objects["/version"] = {"gitVersion": "v1.36.2-eks-1a2b3c4"}
+        following = asyncio.create_task(status.intake.run())
+        await until(lambda: any(one.path == "/version" for one in server.seen))
+        await until(lambda: status.cluster.synced)
+        server.objects["/version"] = {"gitVersion": "v1.36.2-eks-1a2b3c4"}
+        await until(lambda: status.cluster.inventory(time.time()).server == "1.36")
+        server.objects["/version"] = {"gitVersion": "v1.37.0"}
+        await until(lambda: status.cluster.inventory(time.time()).server == "1.37")
+        following.cancel()
+        await asyncio.wait({following})
+
+    play(tmp_path, scenario)
+
+
+def test_volumes_that_are_forbidden_are_told_of(tmp_path: Path) -> None:
+    async def scenario(status: Status, _server: KubeServer) -> None:
+        sync(status)
+        found = told(status, "watch persistentvolumes")
+        assert found.passes
+        assert "the zones of volumes are not known; apply the RBAC" in found.detail
+
+    play(tmp_path, scenario)
