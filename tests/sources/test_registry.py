@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import os
+import socket
+import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import Request
 
 import pytest
 
+from certs.issue import issue_authority, issue_leaf
 from tests.registry_server import MANIFEST, RegistryServer, digest_of, layer, served
 from tests.scripted_http import Answer
 from webhook.report.bake import Layer
@@ -149,6 +153,52 @@ def test_this_machine_is_asked_past_any_proxy(registry: RegistryServer, monkeypa
     monkeypatch.setenv("no_proxy", "")
     registry.push("acme/vllm", "v1", {"own": 50})
     assert asked(registry, "acme/vllm:v1").layers
+
+
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RegistryServer]:
+    """A registry over TLS whose name is none of this machine's; SSL_CERT_FILE says whom to trust."""
+    now = datetime.now(UTC)
+    authority = issue_authority(now)
+    leaf = issue_leaf(authority, ("registry.test",), now, lifetime=timedelta(days=1))
+    for name, data in (("ca", authority.certificate_pem), ("crt", leaf.certificate_pem), ("key", leaf.key_pem)):
+        (tmp_path / name).write_bytes(data)
+    server = RegistryServer()
+    server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    known = socket.getaddrinfo
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **more: known("127.0.0.1" if host == "registry.test" else host, *rest, **more),
+    )
+    with served(server):
+        yield server
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "stranger"])
+def test_registries_elsewhere_speak_tls(
+    *, trusted: bool, far: RegistryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca"))
+    far.push("acme/vllm", "v1", {"own": 50})
+    far.private.add("acme/vllm")
+    far.login = base64.b64encode(f"u:{SECRET}".encode()).decode()
+    host = f"registry.test:{far.port}"
+    far.challenge = f'Bearer realm="https://{host}/token",service="tests"'
+    registries = Registries(Credentials(document(host, auth=far.login)), Http(5.0))
+    if trusted:
+        assert registries.contents(f"{host}/acme/vllm:v1", AMD64).layers == (Layer(digest_of(b"own"), 50),)
+        far.challenge = f'Bearer realm="http://{host}/token",service="tests"'
+        with pytest.raises(RegistryFailure, match="no https:// address"):
+            Registries(Credentials(document(host, auth=far.login))).contents(f"{host}/acme/vllm:v1", AMD64)
+    else:
+        with pytest.raises(RegistryFailure, match="CERTIFICATE_VERIFY_FAILED"):
+            registries.contents(f"{host}/acme/vllm:v1", AMD64)
+        assert not far.seen
 
 
 @pytest.mark.parametrize(
