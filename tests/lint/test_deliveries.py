@@ -64,3 +64,16 @@ def test_two_ways_of_one_model_to_one_path_are_a_clash() -> None:
     assert "W003" in codes
     same = [builders.policy(mounted, name=name) for name in ("a", "b")]
     assert "W003" not in [each.code for each in review([Source("policy.yaml", "".join(same))]).problems]
+
+
+@pytest.mark.parametrize(
+    ("spec", "outcome"),
+    [
+        pytest.param(MOUNTED % ("hostPath: {path: /m}", "mount"), "the model is not brought", id="mount"),
+        pytest.param(MOUNTED % ("hostPath: {path: /m}", "auto") + CACHE, "the model is always hydrated", id="auto"),
+    ],
+)
+def test_what_becomes_of_a_model_whose_volume_is_refused(spec: str, outcome: str) -> None:
+    problems = review([Source("policy.yaml", builders.policy(spec) + builders.NODE_CACHE)]).problems
+    (found,) = [each for each in problems if each.code == "W053"]
+    assert found.message.endswith(outcome)

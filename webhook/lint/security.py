@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from webhook.kube import Object, names
 from webhook.kube.podsecurity import Level, allows_volume
 from webhook.lint.check import Check, Codes, Finding, Manifests
-from webhook.policy.model import Model, Origin, Policy, PolicySet
+from webhook.policy.model import Delivery, Model, Origin, Policy, PolicySet
 
 CODES: Codes = {
     "W053": ("warning", "a volume that PodSecurity refuses where the policy applies"),
@@ -35,7 +35,11 @@ def _model(policy: Policy, model: Model, at: str, levels: tuple[Level, ...]) -> 
         level = _refusing(volume, levels)
         if level is not None:
             path = f"{at}.sourceVolume.volume.{_source(volume)}"
-            message = f"{_sentence(policy, volume, level)}: the model is not brought"
+            is_spare = model.delivery is Delivery.AUTO and bool(
+                model.source_volume.holds
+            )  # the hydrator reads S3 itself
+            outcome = "the model is always hydrated" if is_spare else "the model is not brought"
+            message = f"{_sentence(policy, volume, level)}: {outcome}"
             yield Finding("W053", path, message, _HINT)
     # A cache whose level nobody pins is W011's; here the selector says that its volume is never used.
     if _is_pinned(policy) and all(not allows_volume(model.cache.volume, level) for level in levels):
