@@ -107,6 +107,8 @@ def test_tables_say_the_same_to_people(dump: Path) -> None:
     assert lines[1][:6] == ["bake", VLLM, "4", "100%", "100", "100.0"]
     assert lines[2][:2] == ["-", TRITON]
     assert done.stdout.count("the budget saves more with others") == 1
+    assert OLD not in done.stdout
+    assert "nothing that was counted wants 1 image that nodes hold" in done.stderr
     assert "counted 5 running pods on 4 accelerator nodes" in done.stderr
     assert "a new node saves 100 s on average, with 20.5 of 30.0 GiB baked" in done.stderr
     assert "the volume takes 26 GiB or more" in done.stderr

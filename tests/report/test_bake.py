@@ -78,6 +78,8 @@ def test_what_is_left_out_shares_with_what_is_baked() -> None:
     [
         (want(A, starts=0, often=0), "nothing that was counted wants it"),
         (want(A, size=0), "its size is not known"),
+        (want(A, size=139_000_000), "it saves a new node less than a second"),
+        (want(A, size=140_000_000), ""),
         (want(A, size=90 * GIB), "it alone takes 283.5 GiB, more than the budget"),
         (Demand(Wanted("model", "s3://b/m/"), 3, 0.5, GIB), "its cache ends with the pod"),
         (
@@ -86,7 +88,7 @@ def test_what_is_left_out_shares_with_what_is_baked() -> None:
         ),
         (Demand(Wanted("model", "s3://b/m/", "team", "/var/lib/warmpod/x"), 3, 0.5, GIB), ""),
     ],
-    ids=["unused", "no-size", "too-large", "private", "instance-store", "on-the-volume"],
+    ids=["unused", "no-size", "too-small", "large-enough", "too-large", "private", "instance-store", "on-the-volume"],
 )
 def test_what_is_left_out_is_told_why(demand: Demand, reason: str) -> None:
     found = bake.plan([demand], {}, TERMS)

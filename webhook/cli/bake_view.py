@@ -14,8 +14,8 @@ _RATE = 300 * 2**20
 
 
 def show(plan: Plan) -> None:
-    """The plan as a table: what is baked first, then what is left out and why."""
-    rows = [_row(one) for one in (*plan.baked, *plan.left)]
+    """The plan as a table: what is baked first, then what is left out and why; not what nobody wants."""
+    rows = [_row(one) for one in (*plan.baked, *(one for one in plan.left if one.starts))]
     if rows:
         headers = ["", "ARTIFACT", "STARTS", "NODES", "S/PULL", "S/NODE", "GIB", "ON DISK", "SHARED", "WHY NOT"]
         render.table(headers, rows)
@@ -29,6 +29,9 @@ def sentences(plan: Plan, counted: str, pods: int, nodes: int) -> Iterator[str]:
         "nodes": f"what {render.count(nodes, 'accelerator node')} held",
     }
     yield f"counted {what[counted]}"
+    unwanted = sum(not one.starts for one in plan.left)
+    if unwanted:
+        yield f"nothing that was counted wants {render.count(unwanted, 'image')} that nodes hold"
     if not plan.baked:
         yield "nothing to bake"
         return

@@ -29,6 +29,9 @@ FILLED: Final = 0.8
 INSTANCE_STORE: Final = ("/mnt/k8s-disks/", "/mnt/.ephemeral/")
 """Where AL2023 and Bottlerocket mount the instance store, of which no snapshot is made."""
 
+LEAST_SECONDS: Final = 1.0
+"""What saves a new node less than this is not worth that its tag must be watched."""
+
 _MICRO: Final = 10**6
 _GIB: Final = 2**30
 
@@ -115,10 +118,14 @@ def plan(demands: Sequence[Demand], contents: Mapping[str, Contents], terms: Ter
     """The plan that saves a new node the most seconds. `contents` are by canonical name, as far as they are known."""
     demands = sorted(demands, key=lambda one: one.wanted)
     parts = [_parts(one, contents.get(one.wanted.name), terms.unpacked) for one in demands]
-    hindrances = [_hindrance(one, part, terms.budget) for one, part in zip(demands, parts, strict=True)]
+    lacking = [_seconds(one, part, terms) for one, part in zip(demands, parts, strict=True)]
+    hindrances = [
+        _hindrance(one, sum(part.values()), one.per_node * each, terms.budget)
+        for one, part, each in zip(demands, parts, lacking, strict=True)
+    ]
     offers = [
-        Offer(0 if hindered else _worth(one, part, terms), part)
-        for one, part, hindered in zip(demands, parts, hindrances, strict=True)
+        Offer(0 if hindered else round(_MICRO * one.per_node * each), part)
+        for one, part, each, hindered in zip(demands, parts, lacking, hindrances, strict=True)
     ]
     choice = choose(offers, terms.budget)
     taken = frozenset(choice.taken)
@@ -131,7 +138,7 @@ def plan(demands: Sequence[Demand], contents: Mapping[str, Contents], terms: Ter
             one,
             contents.get(one.wanted.name, Contents()),
             part,
-            _seconds(one, part, terms),
+            lacking[index],
             counts,
             reason="" if index in taken else hindrances[index] or "the budget saves more with others",
         )
@@ -166,20 +173,15 @@ def _pulled(demand: Demand, contents: Contents | None) -> int:
     return sum({layer.digest: layer.bytes for layer in contents.layers}.values())
 
 
-def _worth(demand: Demand, parts: Mapping[str, int], terms: Terms) -> int:
-    """Microseconds that a new node saves."""
-    return round(_MICRO * demand.per_node * _seconds(demand, parts, terms))
-
-
 def _seconds(demand: Demand, parts: Mapping[str, int], terms: Terms) -> float:
+    """What a start waits where the node lacks it."""
     if demand.wanted.kind == "model":
         return seconds(demand.bytes, terms.model_rate)
     return seconds(sum(parts.values()) / (1 + terms.unpacked), terms.image_rate)
 
 
-def _hindrance(demand: Demand, parts: Mapping[str, int], budget: int) -> str:
-    """Why it cannot be baked whatever else is; empty when it can."""
-    disk = sum(parts.values())
+def _hindrance(demand: Demand, disk: int, saved: float, budget: int) -> str:
+    """Why it is not baked whatever else is; empty when it may be."""
     if demand.wanted.kind == "model":
         if not demand.wanted.path:
             return "its cache ends with the pod"
@@ -191,6 +193,8 @@ def _hindrance(demand: Demand, parts: Mapping[str, int], budget: int) -> str:
         return "its size is not known"
     if disk > budget:
         return f"it alone takes {disk / _GIB:.1f} GiB, more than the budget"
+    if saved < LEAST_SECONDS:
+        return "it saves a new node less than a second"
     return ""
 
 
