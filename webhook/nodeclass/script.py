@@ -24,9 +24,10 @@ _UNIT_WHAT = re.compile(r"^\s*What=(\S+)")
 _UNIT_WHERE = re.compile(r"^\s*Where=(\S+)")
 _FORMAT = re.compile(rf"\bmkfs(?:\.\w+)?\b[^;&|]*?({_DEVICE})")
 _STOP = re.compile(r"\bsystemctl\s+(?:[-\w]+\s+)*(?:stop|mask)\s+[^;&|]*\bcontainerd\b")
-# How people keep the sandbox image: the AMI's own archive, a copy of the store, or the image by its name.
+# How people keep the sandbox image: the AMI's own archive, the image by its name, or a copy of the whole store.
 _PAUSE = re.compile(
-    rf"/etc/eks/pause\.tar|\bpause:|kubernetes/pause|\b(?:rsync|cp)\b[^;&|]*{re.escape(CONTAINERD)}", re.ASCII
+    r"/etc/eks/pause\.tar|\b(?:ctr|crictl|nerdctl)\b[^;&|]*\b(?:import|pull|tag)\b[^;&|]*pause"
+    rf"|\b(?:rsync|cp)\b[^;&|]*{re.escape(CONTAINERD)}"
 )
 _CACHED = re.compile(r"max_cached_mb\s*=?\s*(\d+)")
 
