@@ -118,6 +118,32 @@ spec:
 
 
 @pytest.mark.parametrize(
+    ("sources", "left_out"),
+    [
+        pytest.param([{"configMapRef": {"name": "x"}}], True, id="all of a ConfigMap"),
+        pytest.param([{"secretRef": {"name": "x"}, "prefix": ""}], True, id="all of a Secret"),
+        pytest.param([{"secretRef": {"name": "x"}, "prefix": "AWS_"}], True, id="names that begin so"),
+        pytest.param([{"secretRef": {"name": "x"}, "prefix": "HF_"}], False, id="names that begin otherwise"),
+        pytest.param([{"secretRef": {"name": "x"}, "prefix": 7}], False, id="no prefix at all"),
+        pytest.param([], False, id="none"),
+    ],
+)
+def test_what_may_come_from_elsewhere_is_not_overridden(sources: list[Object], left_out: bool) -> None:
+    decision = decided(builders.gpu_pod(None, image=CLI, envFrom=sources))
+    assert ("AWS_MAX_ATTEMPTS" not in environment(decision)) == left_out
+    assert ("AWS_CONFIG_FILE" not in environment(decision)) == left_out
+    assert ("may have AWS_CRT_S3_MEMORY_LIMIT_IN_MB, AWS_MAX_ATTEMPTS" in reason(decision)) == left_out
+
+
+def test_what_any_policy_says_itself_wins_whatever_its_name() -> None:
+    other = builders.policy('  env: [{name: AWS_MAX_ATTEMPTS, value: "4"}]', name="z-after-the-other")
+    decision = decided(builders.gpu_pod(None), AUTO, other)
+    assert environment(decision)["AWS_MAX_ATTEMPTS"] == "4"
+    assert "auto: vllm has AWS_MAX_ATTEMPTS already" in decision.policies[0].reason
+    assert decision.policies[1].reason == "sets 1 env on 1 container"
+
+
+@pytest.mark.parametrize(
     ("volume", "direct"),
     [
         pytest.param({"emptyDir": {}}, True, id="emptyDir"),

@@ -37,6 +37,10 @@ def fold(matched: Sequence[Matched], scene: Scene) -> Folded:
     pairs = list(zip(matched, accounts, strict=True))
     for each, account in pairs:
         _furnish(draft, recipe(each.policy), scene, account)
+    # What suits a pod yields to what any of the policies says itself.
+    for each, account in pairs:
+        if each.policy.auto_profiles:
+            _suit(draft, each.policy, scene, account)
     loads = deliver(draft, pairs, scene)
     pod, seconds = place(draft.built, pairs, loads, scene)
     if pod is not sent:
@@ -69,11 +73,13 @@ def _furnish(draft: Draft, made: Recipe, scene: Scene, account: Account) -> None
         volumes.add(draft, rule, rule.containers or targets, scene.site.level, account)
     if made.environment:
         s3_client.set_environment(draft, made.environment, targets, account)
-    if policy.auto_profiles:
-        named = [profile.aws_config for profile in policy.profiles]
-        tune(draft, targets, _network(policy, scene), named, account)
-    elif made.config:
+    if made.config and not policy.auto_profiles:
         s3_client.set_config(draft, made.config, targets, account)
+
+
+def _suit(draft: Draft, policy: Policy, scene: Scene, account: Account) -> None:
+    named = [profile.aws_config for profile in policy.profiles]
+    tune(draft, scene.asked(policy.accelerators), _network(policy, scene), named, account)
 
 
 def _network(policy: Policy, scene: Scene) -> Network:

@@ -50,10 +50,11 @@ def tune(
         container = room.built
         clients = clients_of(container)
         found = tuning(clients, network.gbps, _memory(draft.sent, container), disk=disk)
-        new = _set(room, found, clients, account)
+        unseen = _unseen(container)
+        new = _set(room, found, clients, unseen, account)
         if new:
             given.append(f"{_who(room, clients)} {', '.join(new)}")
-        if found.aws_config:
+        if found.aws_config and not "AWS_CONFIG_FILE".startswith(unseen):
             config = found.aws_config
             readers.append(room.name)
     if given:
@@ -64,18 +65,30 @@ def tune(
         s3_client.set_config(draft, text, everybody, account, lasting=True)
 
 
-def _set(room: Room, found: Tuning, clients: frozenset[str] | None, account: Account) -> list[str]:
+def _set(
+    room: Room, found: Tuning, clients: frozenset[str] | None, unseen: tuple[str, ...], account: Account
+) -> list[str]:
     """Set the variables; give back the names of those that were not there. What is left out is said."""
     before = {entry["name"] for entry in room.env}
-    room.add_env([{"name": name, "value": value} for name, value in found.env.items()])
+    new = [name for name in found.env if name not in before and not name.startswith(unseen)]
+    room.add_env([{"name": name, "value": found.env[name]} for name in new])
     kept = [name for name in found.env if name in before]
+    hidden = [name for name in found.env if name not in before and name.startswith(unseen)]
+    if hidden:
+        account.leave(f"auto: {room.name} may have {', '.join(hidden)} by its envFrom, which would lose to ours")
     if kept:
         account.leave(f"auto: {room.name} has {', '.join(kept)} already")
     for note in _notes(clients) if clients is not None else ():
         account.leave(note)
     if not found.env:
         account.leave(f"auto: {_who(room, clients)}: no variable suits it")
-    return [name for name in found.env if name not in before]
+    return new
+
+
+def _unseen(container: Object) -> tuple[str, ...]:
+    """How variables begin that may come from a ConfigMap or Secret as a whole; the empty string begins all."""
+    found = [entry.get("prefix") or "" for entry in pods.objects(container.get("envFrom"))]
+    return tuple([prefix for prefix in found if isinstance(prefix, str)])
 
 
 @lru_cache(maxsize=_MOST_KEPT)
