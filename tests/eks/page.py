@@ -67,13 +67,28 @@ def page() -> str:
     version = _first(r"^require \S+ (v\S+)$", MODULE.read_text(encoding="utf-8"))
     parts = [_INTRODUCTION, _recipes(), _BETWEEN.format(version=version)]
     parts += [f"\n### {TITLES[group]}\n\n{_techniques(rows)}" for group, rows in techniques().items()]
+    parts += ["\n## What is often believed\n\n", _beliefs()]
     return "".join(parts)
 
 
 def techniques() -> Mapping[str, list[dict[str, Any]]]:
     """The techniques by what they are for."""
+    return {group: rows for group, rows in _data().items() if group in TITLES}
+
+
+def beliefs() -> list[dict[str, Any]]:
+    """What is often believed, what is true, by which source, and what of Warmpod knows it."""
+    return _data()["beliefs"]
+
+
+def _data() -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = yaml.safe_load(TECHNIQUES.read_text(encoding="utf-8"))
     return found
+
+
+def _beliefs() -> str:
+    head = ("belief", "what is true", "source", "what knows it")
+    return _table(head, [(e["belief"], e["truth"], e["source"], _linked(e["checked"])) for e in beliefs()])
 
 
 def _recipes() -> str:
@@ -121,7 +136,7 @@ def _techniques(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def _linked(text: str) -> str:
     """The text, with codes of lint as links."""
-    return re.sub(r"\b(N0\d\d)\b", lambda found: f"[{found[1]}](lint.md#{found[1].lower()})", text.strip())
+    return re.sub(r"\b([NW]0\d\d)\b", lambda found: f"[{found[1]}](lint.md#{found[1].lower()})", text.strip())
 
 
 def _link(recipe: str) -> str:

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-from tests.eks.page import page, techniques
+from tests.eks.page import beliefs, page, techniques
 from tests.eks.recipes import EKS, RECIPES
 
 ROOT = EKS.parents[1]
@@ -43,6 +43,14 @@ def test_rows_are_whole_and_where_nothing_is_done_or_shown_the_row_says_so() -> 
 
 def test_codes_that_rows_name_are_explained() -> None:
     text = (ROOT / "docs" / "lint.md").read_text()
-    codes = {code for each in ROWS for code in re.findall(r"\bN0\d\d\b", each["does"])}
+    told = [*(each["does"] for each in ROWS), *(each["checked"] for each in beliefs())]
+    codes = {code for each in told for code in re.findall(r"\b[NW]0\d\d\b", each)}
     assert codes
     assert [code for code in sorted(codes) if f"## {code}\n" not in text] == []
+
+
+def test_every_belief_has_a_source() -> None:
+    assert len(beliefs()) >= 20
+    for each in beliefs():
+        assert set(each) == {"belief", "truth", "source", "checked"}
+        assert all(each.values()), each
