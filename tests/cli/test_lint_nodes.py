@@ -54,8 +54,10 @@ def test_alone() -> None:
     result = invoke("--nodes", "nodes.yaml")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        "nodes.yaml:8:5: error N009 spec.userData: "
-        "Amazon Linux 2023 has no /etc/eks/bootstrap.sh: nodeadm starts the node",
+        (
+            "nodes.yaml:8:5: error N009 spec.userData: "
+            "Amazon Linux 2023 has no /etc/eks/bootstrap.sh: nodeadm starts the node"
+        ),
         "    8 |     /etc/eks/bootstrap.sh cluster",
         "      |     ^^^^^^^^^^^^^^^^^^^^^",
         "    hint: say it in a NodeConfig (apiVersion: node.eks.aws/v1alpha1)",

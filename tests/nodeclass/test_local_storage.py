@@ -137,8 +137,10 @@ MAPPINGS = {
     "another": ("al2023@latest", "[{deviceName: /dev/xvdb, ebs: {volumeSize: 60Gi}}]", 20 << 30),
     "said to be the root": (
         "al2023@latest",
-        "[{deviceName: /dev/xvdc, rootVolume: true, ebs: {volumeSize: 1Ti}},"
-        " {deviceName: /dev/xvda, ebs: {volumeSize: 9Gi}}]",
+        (
+            "[{deviceName: /dev/xvdc, rootVolume: true, ebs: {volumeSize: 1Ti}},"
+            " {deviceName: /dev/xvda, ebs: {volumeSize: 9Gi}}]"
+        ),
         1 << 40,
     ),
     "data of bottlerocket": ("bottlerocket@latest", "[{deviceName: /dev/xvdb, ebs: {volumeSize: 100G}}]", 10**11),

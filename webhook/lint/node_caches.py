@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from webhook.ec2 import systems
+from webhook.kube import pod as pods
 from webhook.lint.check import Codes, Finding
 from webhook.lint.node_check import NodeCheck, Nodes
 from webhook.nodeclass.bottlerocket import MOUNT_POINT
@@ -25,6 +26,7 @@ CODES: Codes = {
     "N060": ("warning", "a cache that does not lie on the local disks of a node class"),
     "N061": ("warning", "a cache that no node class has the system for"),
     "N062": ("warning", "a cache that leaves less free than kubelet wants"),
+    "N063": ("warning", "a storage class of a cache that binds before the pod has a node"),
 }
 _PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d+)?)%\s*")
 # amazon-eks-ami 81fec2e, nodeadm/internal/kubelet/config.go.
@@ -154,4 +156,22 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-CHECKS: tuple[NodeCheck, ...] = (_elsewhere, _no_system, _crowded)
+def _bound_early(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
+    """Bound at once, the claim takes a disk of any node, and the pod must go there: the scheduler has no choice."""
+    wanted = {_storage_class(cache): cache.name for cache in nodes.policies.caches}
+    for each in nodes.documents.of("StorageClass"):
+        mode = each.at("volumeBindingMode")
+        if each.name and each.name in wanted and mode != "WaitForFirstConsumer":
+            head = f"the claim of NodeCache {wanted[each.name]} is bound before its pod has a node"
+            message = f"{head}: the pod goes where the disk is, without accelerators perhaps"
+            path = "spec" if mode is None else "volumeBindingMode"
+            yield each, Finding("N063", path, message, "volumeBindingMode: WaitForFirstConsumer")
+
+
+def _storage_class(cache: NodeCache) -> str:
+    template = pods.mapping(pods.mapping(cache.volume.get("ephemeral")).get("volumeClaimTemplate"))
+    name = pods.mapping(template.get("spec")).get("storageClassName")
+    return name if isinstance(name, str) else ""
+
+
+CHECKS: tuple[NodeCheck, ...] = (_elsewhere, _no_system, _crowded, _bound_early)

@@ -24,7 +24,6 @@ CODES: Codes = {
     "N051": ("error", "a volume of FSx for Lustre that its driver cannot mount or make"),
     "N052": ("warning", "a Lustre client that keeps next to nothing in memory"),
     "N053": ("warning", "a parameter of FSx for Lustre that nobody reads, or that does not go with the others"),
-    "N054": ("warning", "a file system of one zone that no policy knows the zone of"),
 }
 DRIVER = "fsx.csi.aws.com"
 _GIB = 1 << 30
@@ -182,41 +181,4 @@ def _uncached(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
                         yield document, Finding("N052", path, message.format(int(match[1])), hint)
 
 
-def _zoneless(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
-    """A file system lies in one zone. Where a policy mounts its claim, it can prefer that zone."""
-    for volume in _volumes(nodes):
-        if volume.at("spec", "nodeAffinity") is not None:
-            continue
-        claim = _claim_of(nodes, volume)
-        using = [
-            (policy.name, each.name)
-            for policy in nodes.policies.policies
-            for each in policy.models
-            if claim
-            and each.source_volume is not None
-            and _claimed(each.source_volume.volume) == claim
-            and not each.zone
-        ]
-        if using:
-            policy, model = using[0]
-            message = (
-                f"the file system lies in one zone, and neither this volume nor model {model} of policy {policy} says"
-                " which: pods may read it across zones"
-            )
-            yield volume, Finding("N054", "spec", message, "zone: use1-az4 beside sourceVolume in the policy")
-
-
-def _claim_of(nodes: Nodes, volume: NodeDocument) -> str:
-    for claim in nodes.documents.of("PersistentVolumeClaim"):
-        if claim.at("spec", "volumeName") == volume.name:
-            return claim.name
-    name = volume.at("spec", "claimRef", "name")
-    return name if isinstance(name, str) else ""
-
-
-def _claimed(volume: dict[str, Any]) -> str:
-    name = pods.mapping(volume.get("persistentVolumeClaim")).get("claimName")
-    return name if isinstance(name, str) else ""
-
-
-CHECKS: tuple[NodeCheck, ...] = (_sizes, _made, _mounted, _uncached, _zoneless)
+CHECKS: tuple[NodeCheck, ...] = (_sizes, _made, _mounted, _uncached)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from webhook.ec2.zones import bucket_zone
 from webhook.kube import pod as pods
 from webhook.lint.check import Codes, Finding
 from webhook.lint.node_check import NodeCheck, Nodes
@@ -48,7 +49,6 @@ _ATTRIBUTES = frozenset(
 )
 _OF_EPHEMERAL = ("cacheEphemeralStorageClassName", "cacheEphemeralStorageResourceRequest")
 _MODES = frozenset({"ReadWriteMany", "ReadOnlyMany"})
-_DIRECTORY_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]*--[a-z0-9]+-az\d+--x-s3")
 
 
 def _volumes(nodes: Nodes) -> list[NodeDocument]:
@@ -104,7 +104,7 @@ def _mount_options(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
             elif name == "prefix" and value and not value.endswith("/"):
                 message = f"Mountpoint takes a prefix that ends with /, and {shown(value)} does not"
                 yield volume, Finding("N046", path, message, f"prefix {shown(value)}/")
-            elif name == "cache-xz" and not _DIRECTORY_BUCKET.fullmatch(value):
+            elif name == "cache-xz" and not bucket_zone(f"s3://{value}/"):
                 message = (
                     f"{shown(value) or 'nothing'} is no directory bucket: the shared cache lies in S3 Express One Zone"
                 )

@@ -13,6 +13,7 @@ from webhook.lint import (
     node_mountpoint,
     node_pools,
     node_user_data,
+    node_zones,
 )
 from webhook.lint.check import Codes
 from webhook.lint.node_check import NodeCheck, Nodes, problem
@@ -27,6 +28,7 @@ MODULES: tuple[ModuleType, ...] = (
     node_pools,
     node_mountpoint,
     node_lustre,
+    node_zones,
     node_caches,
 )
 """The modules of checks: each has CODES and CHECKS (`webhook.lint.node_check`)."""
