@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import builders, strategies
@@ -15,6 +16,8 @@ from webhook.admission.decision import Decision, Facts
 from webhook.clients.programs import clients_of
 from webhook.inventory.model import EMPTY, Inventory
 from webhook.kube import Object, names
+from webhook.report.record import decided, decode, encode
+from webhook.server.redaction import Redaction
 
 AUTO = builders.policy("  clientProfiles: auto")
 CLI = "public.ecr.aws/aws-cli/aws-cli:2.38.1"
@@ -212,6 +215,17 @@ def test_no_value_that_was_there_is_touched(pod: Object, inventory: Inventory) -
         own = sent.get("env") or []
         assert (made.get("env") or [])[: len(own)] == own
         assert clients_of(made) == clients_of(sent)
+
+
+@given(strategies.sound_pods(), _IMAGES, st.sampled_from(_FLEETS))
+@settings(max_examples=60)
+def test_a_record_of_the_review_decides_the_same(pod: Object, image: str, inventory: Inventory) -> None:
+    pod = builders.edited(pod, containers=[{**each, "image": image} for each in pod["spec"]["containers"]])
+    given_facts = builders.facts(AUTO, inventory=inventory)
+    request = builders.request(pod)
+    kept, told = Redaction(b"0" * 32)(request.raw, admit(request, given_facts), given_facts.policies)
+    read = decode(encode(kept, given_facts, told, time=datetime(2026, 11, 22, tzinfo=UTC), version="1"))
+    assert [each.reason for each in decided(read).policies] == [each.reason for each in told.policies]
 
 
 @given(strategies.broken_pods())
