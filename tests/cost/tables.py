@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tests.cost.cases import CASES, HYDRATED, Case
+from tests.cost.cases import CASES, HYDRATED, LLAMA, SEVENTY, Case
 from tests.cost.points import POINTS
 from webhook.cost.delivery import compare
 from webhook.cost.figures import Assumed, Figure, figures
+from webhook.cost.hydration import array
 from webhook.cost.ladder import COLD, EQUIPPED, RUNGS, STOCK, WARM
-from webhook.cost.seconds import WORDS, line_rate
+from webhook.cost.seconds import WORDS
 from webhook.cost.start import start, swings
 from webhook.cost.volume import Reader, Volume, VolumeKind
 from webhook.cost.zone import zone_gain
@@ -70,41 +71,48 @@ def ways(case: Case) -> str:
 
 def mount() -> str:
     rows = []
-    for size in (16_400_000_000, 141_000_000_000):
+    for case in (LLAMA, SEVENTY):
+        node, disks = case.node, array(case.node.disks)
         for reader in (Reader.SAFETENSORS, Reader.PREFETCH, Reader.STREAMER, Reader.TRITON):
             for kind in (VolumeKind.MOUNTPOINT, VolumeKind.LUSTRE):
                 cold, warm = (
                     compare(
-                        size,
+                        case.workload.model,
                         reader,
-                        network=line_rate(5 if size < 10**11 else 100),
+                        network=node.network,
                         volume=Volume(kind),
                         from_s3=kind is VolumeKind.MOUNTPOINT,
                         warm=warm,
                         shared=True,
-                        disk_read=1.5e9 if size < 10**11 else 12e9,
-                        disk_write=0.75e9 if size < 10**11 else 6e9,
-                        processes=1 if size < 10**11 else 8,
-                        cpus=8 if size < 10**11 else 192,
+                        disk_read=disks.read,
+                        disk_write=disks.write,
+                        processes=case.workload.processes,
+                        cpus=node.vcpus,
                     )
                     for warm in (False, True)
                 )
+                seconds = [sec(way.seconds) for way in (cold.mount, cold.hydrate, warm.hydrate)]
                 rows.append(
-                    (
-                        gb(size), reader.value, kind.value, sec(cold.mount.seconds), sec(cold.hydrate.seconds),
-                        sec(warm.hydrate.seconds), cold.choice, "yes" if cold.certain else "no",
-                    )
-                )  # fmt: skip
+                    (gb(case.workload.model), reader.value, kind.value, *seconds, cold.choice, _yes(cold.certain))
+                )
     return (
         "## Mount or hydrate\n\n"
-        "What `delivery: auto` reckons, on `g6.2xlarge` (16.4 GB, one process) and `p5.48xlarge` (141 GB, eight). A "
-        "mount has to win by a tenth and by five seconds. On a node that holds the model, it is hydrated. `certain`: "
-        "it is also so where every figure is at its fast, and at its slow, end. A Lustre file system is counted as one "
-        "of 600 MB/s unless `throughput` says more.\n\n"
+        f"The comparison behind `delivery: auto`, on `{LLAMA.type}` ({gb(LLAMA.workload.model)}, one process) and "
+        f"`{SEVENTY.type}` ({gb(SEVENTY.workload.model)}, eight). A mount has to win by a tenth and by five seconds. "
+        "On a node that holds the model, it is hydrated, for nothing is fetched. `certain`: it is also so where every "
+        "figure is at its fast, and at its slow, end. A Lustre file system is counted as one of 600 MB/s unless "
+        "`throughput` says more, and read by one node at a time.\n\n"
+        "Each pod is counted as the only one that its node will see. Where nodes live long and a model starts on them "
+        "again and again, compare the mount with the warm column, and write `delivery: hydrate`: with `auto`, who mounts "
+        "makes no node warm.\n\n"
         + table(
             ("model", "reader", "volume", "mount", "hydrate, cold", "hydrate, warm", "cold choice", "certain"), rows
         )
     )
+
+
+def _yes(true: bool) -> str:
+    return "yes" if true else "no"
 
 
 def zone() -> str:
