@@ -16,7 +16,7 @@ from webhook.admission.decision import Decision, Facts
 from webhook.clients.programs import clients_of
 from webhook.inventory.model import EMPTY, Inventory
 from webhook.kube import Object, names
-from webhook.report.record import decided, decode, encode
+from webhook.report import record
 from webhook.server.redaction import Redaction
 
 AUTO = builders.policy("  clientProfiles: auto")
@@ -224,8 +224,9 @@ def test_a_record_of_the_review_decides_the_same(pod: Object, image: str, invent
     given_facts = builders.facts(AUTO, inventory=inventory)
     request = builders.request(pod)
     kept, told = Redaction(b"0" * 32)(request.raw, admit(request, given_facts), given_facts.policies)
-    read = decode(encode(kept, given_facts, told, time=datetime(2026, 11, 22, tzinfo=UTC), version="1"))
-    assert [each.reason for each in decided(read).policies] == [each.reason for each in told.policies]
+    text = record.encode(kept, given_facts, told, time=datetime(2026, 11, 22, tzinfo=UTC), version="1")
+    again = record.decided(record.decode(text))
+    assert [each.reason for each in again.policies] == [each.reason for each in told.policies]
 
 
 @given(strategies.broken_pods())
