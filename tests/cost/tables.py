@@ -103,8 +103,8 @@ def mount() -> str:
         "figure is at its fast, and at its slow, end. A Lustre file system is counted as one of 600 MB/s unless "
         "`throughput` says more, and read by one node at a time.\n\n"
         "Each pod is counted as the only one that its node will see. Where nodes live long and a model starts on them "
-        "again and again, compare the mount with the warm column, and write `delivery: hydrate`: with `auto`, who mounts "
-        "makes no node warm.\n\n"
+        "again and again, compare the mount with the warm column, and write `delivery: hydrate`: who mounts by "
+        "`auto` makes no node warm.\n\n"
         + table(
             ("model", "reader", "volume", "mount", "hydrate, cold", "hydrate, warm", "cold choice", "certain"), rows
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 from webhook.cost import machine
@@ -18,11 +19,16 @@ _SOCI_DISK = 600 * 2**20
 
 
 class Pulled(NamedTuple):
-    """Seconds, what limits them, and whether they count from the launch of the node rather than from its readiness."""
+    """Seconds, and what limits them; or until the node's volume is filled, so many seconds after the node's launch."""
 
     seconds: float
     bound: str
-    from_launch: bool = False
+    filled: float = inf
+
+    def after(self, launched: float) -> tuple[float, str]:
+        """What is left of it, and what limits that, where it begins so many seconds after the launch."""
+        left = max(self.filled - launched, 0.0)
+        return (left, "initialization") if left < self.seconds else (self.seconds, self.bound)
 
 
 def pull(workload: Workload, node: Node, how: Pull, assumed: Assumed, *, nvme: bool) -> Pulled:
@@ -64,9 +70,7 @@ def _restored(workload: Workload, how: Pull, assumed: Assumed) -> Pulled:
     if how is Pull.SNAPSHOT_FSR:
         return Pulled(assumed("image.present"), "start")
     touched = seconds(workload.on_disk(assumed) * assumed("image.touched"), assumed("ebs.lazy"))
-    whole = max(workload.snapshot, workload.on_disk(assumed))
-    rate = _INITIALIZED.get(how, 0) * 2**20
-    filled = seconds(whole, rate)
-    if rate > 0 and filled <= touched:
-        return Pulled(filled, "initialization", from_launch=True)
-    return Pulled(touched, "first reads")
+    rate = _INITIALIZED.get(how)
+    if rate is None:
+        return Pulled(touched, "first reads")
+    return Pulled(touched, "first reads", seconds(max(workload.snapshot, workload.on_disk(assumed)), rate * 2**20))

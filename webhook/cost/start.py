@@ -94,19 +94,17 @@ def _phases(workload: Workload, node: Node, techniques: Techniques, assumed: Ass
         then("provision", assumed("node.provision"), "")
         then("boot", assumed("node.boot"), "")
     ready, booted = _end(phases), assumed("node.boot") if techniques.new_node else 0.0
-    pulled = pull(workload, node, techniques.pull, assumed, nvme=techniques.nvme)
-    # A volume that fills since the node's launch has done part of it by the time that the node is ready.
-    pulling = max(pulled.seconds - booted, 0.0) if pulled.from_launch else pulled.seconds
+    image = pull(workload, node, techniques.pull, assumed, nvme=techniques.nvme)
+    pulling, pull_by = image.after(booted)
     fetching, fetch_by = _fetch(workload, node, techniques.fetch, assumed)
     if techniques.overlap:
         then("fetch", _beside(fetching, pulling, assumed("contended")), fetch_by, ready)
-        then("pull", pulling, pulled.bound, ready)
+        then("pull", pulling, pull_by, ready)
     elif techniques.fetch in {Fetch.HYDRATE, Fetch.CACHED}:
-        # The volume goes on filling while the init container works.
         then("fetch", fetching, fetch_by)
-        then("pull", max(pulling - fetching, 0.0) if pulled.from_launch else pulling, pulled.bound)
+        then("pull", *image.after(booted + fetching))
     else:
-        then("pull", pulling, pulled.bound)
+        then("pull", pulling, pull_by)
         then("fetch", fetching, fetch_by)
     loaded = _load(workload, node, techniques, assumed)
     then("load", seconds(workload.model, loaded.rate), loaded.name)
