@@ -132,6 +132,24 @@ def test_a_list_is_taken_apart() -> None:
     assert [(each.code, each.line, each.column) for each in report.problems] == [("N045", 7, 18)]
 
 
+def test_the_same_volume_in_two_files_is_one_volume() -> None:
+    text = (HERE / "good" / "nodes" / "mountpoint-prefix.yaml").read_text()
+    other = text.replace("bucketName: models", "bucketName: models\n      mountpointEnv.HTTPS_PROXY: proxy:3128")
+    assert review([], nodes=[Source("a.yaml", text), Source("b.yaml", other)]).problems == ()
+
+
+@pytest.mark.parametrize("way", ["volumeName", "claimRef"])
+def test_a_claim_is_known_by_either_end(way: str) -> None:
+    text = (HERE / "bad" / "nodes" / "mountpoint-claim-of-another-class.yaml").read_text()
+    line = "  volumeName: models\n" if way == "claimRef" else "  claimRef: {namespace: serving, name: models}\n"
+    assert line in text
+    assert [each.code for each in looked_at("a.yaml", text.replace(line, "")).problems] == ["N041"]
+    apart = text.replace("  volumeName: models\n", "").replace(
+        "namespace: serving, name: models}", "namespace: x, name: y}"
+    )
+    assert looked_at("a.yaml", apart).problems == ()
+
+
 WORDS = st.sampled_from(
     [
         "spec",

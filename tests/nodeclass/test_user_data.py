@@ -131,6 +131,12 @@ def test_faults_of_archives(text: str, found: list[str]) -> None:
     assert told(user_data(text, systems.AL2023)) == found
 
 
+def test_a_last_delimiter_at_the_very_end_closes_the_archive() -> None:
+    """Go's reader takes it so, and with it Karpenter, whose own example ends like this."""
+    said = user_data(ARCHIVE.replace("--BOUNDARY--\n", "--BOUNDARY\n"), systems.AL2023)
+    assert (said.faults, len(said.scripts), len(said.node_configs)) == ((), 1, 1)
+
+
 BAD_CONFIGS = {
     "gate": ("FastImagePull: true", "FastImagePulls: true", ["N002 5"]),
     "gate as text": ("FastImagePull: true", 'FastImagePull: "true"', ["N002 5"]),

@@ -13,7 +13,7 @@ from typing import Any
 from webhook.ec2 import systems
 from webhook.kube import pod as pods
 from webhook.lint.check import Codes, Finding
-from webhook.lint.node_check import NodeCheck, Nodes
+from webhook.lint.node_check import NodeCheck, Nodes, host_path
 from webhook.nodeclass.bottlerocket import MOUNT_POINT
 from webhook.nodeclass.documents import NodeDocument
 from webhook.nodeclass.local_storage import CONTAINERD, KUBELET, LocalStorage, local_storage
@@ -37,7 +37,7 @@ _HIGH = 85.0
 
 def _elsewhere(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
     for cache in nodes.policies.caches:
-        path = _host_path(cache)
+        path = host_path(cache)
         if not path:
             continue
         for node_class in nodes.classes:
@@ -68,15 +68,9 @@ def _why(cache: NodeCache, path: str, node_class: NodeClass, storage: LocalStora
     return "spec", message, hint
 
 
-def _host_path(cache: NodeCache) -> str:
-    given = cache.volume.get("hostPath")
-    path = given.get("path") if isinstance(given, dict) else None
-    return path if isinstance(path, str) else ""
-
-
 def _place(cache: NodeCache) -> str:
     """Where the cache's files lie on the node; empty where that is on no disk of the node."""
-    return KUBELET if isinstance(cache.volume.get("emptyDir"), dict) else _host_path(cache)
+    return KUBELET if isinstance(cache.volume.get("emptyDir"), dict) else host_path(cache)
 
 
 def _no_system(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:

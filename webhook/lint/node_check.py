@@ -16,7 +16,7 @@ from webhook.nodeclass.fault import Fault
 from webhook.nodeclass.node_class import NodeClass, node_classes
 from webhook.policy.explanation import within
 from webhook.policy.legibility import shown
-from webhook.policy.model import PolicySet
+from webhook.policy.model import NodeCache, PolicySet
 from webhook.policy.problem import Problem
 
 USER_DATA = "spec.userData"
@@ -70,6 +70,13 @@ def problem(document: NodeDocument, finding: Finding, codes: Codes) -> Problem:
     severity = codes[finding.code][0] if finding.code in codes else "error"
     message, hint = shown(finding.message, 500), shown(finding.hint, 500)
     return Problem(finding.code, severity, document.file, line, column, finding.path, message, hint)
+
+
+def host_path(cache: NodeCache) -> str:
+    """Return the node's directory that a cache is; empty where its volume is of another kind."""
+    given = cache.volume.get("hostPath")
+    path = given.get("path") if isinstance(given, dict) else None
+    return path if isinstance(path, str) else ""
 
 
 def gibibytes(size: int) -> str:

@@ -47,6 +47,7 @@ _ATTRIBUTES = frozenset(
         "stsRegion",
     }
 )
+_ENV = "mountpointEnv."  # variables for Mountpoint
 _OF_EPHEMERAL = ("cacheEphemeralStorageClassName", "cacheEphemeralStorageResourceRequest")
 _MODES = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 
@@ -146,7 +147,7 @@ def _refused(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
             message = "volumeAttributes name no bucket"
             yield volume, Finding("N046", "spec.csi.volumeAttributes", message, "bucketName: my-models")
         for name in attributes:
-            if name not in _ATTRIBUTES:
+            if name not in _ATTRIBUTES and not name.startswith(_ENV):
                 field = f"spec.csi.volumeAttributes.{name}"
                 message = f"the driver reads no attribute {shown(name)}"
                 yield volume, Finding("N042", field, message, suggestion(name, _ATTRIBUTES), on_key=True)
@@ -156,7 +157,7 @@ def _refused(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
                 message = f"the driver serves ReadWriteMany and ReadOnlyMany, not {shown(str(mode))}"
                 yield volume, Finding("N046", f"spec.accessModes[{index}]", message, "ReadOnlyMany, for models")
         handle = volume.at("spec", "csi", "volumeHandle")
-        if isinstance(handle, str) and handle in handles:
+        if isinstance(handle, str) and handles.get(handle, volume.name) != volume.name:
             message = (
                 f"PersistentVolume {handles[handle]} has this handle too, and the driver tells volumes apart by it"
             )

@@ -14,7 +14,7 @@ from webhook.ec2.instances import instances
 from webhook.kube import affinity, names
 from webhook.kube import pod as pods
 from webhook.lint.check import Codes, Finding
-from webhook.lint.node_check import NodeCheck, Nodes
+from webhook.lint.node_check import NodeCheck, Nodes, host_path
 from webhook.nodeclass.documents import NODE_POOL, NodeDocument
 from webhook.nodeclass.local_storage import local_storage
 
@@ -74,12 +74,14 @@ def _required(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
 
 def _without_disks(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
     for node_class in nodes.classes:
-        if local_storage(node_class).of != "nvme":
+        storage = local_storage(node_class)
+        cache = next((each for each in nodes.policies.caches if storage.holds(host_path(each))), None)
+        if storage.of != "nvme" or cache is None:
             continue
         for pool in nodes.pools_of(node_class):
             reason = _diskless(_requirements(pool))
             if reason:
-                message = f"node class {node_class.name} is made for local disks, and {reason}"
+                message = f"NodeCache {cache.name} lies on local disks, and {reason}"
                 hint = "add {key: karpenter.k8s.aws/instance-local-nvme, operator: Gt, values: ['0']}"
                 yield pool, Finding("N032", "spec.template.spec.requirements", message, hint)
 

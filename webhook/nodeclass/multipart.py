@@ -120,7 +120,7 @@ def _sections(lines: list[str], body: int, boundary: str, problems: list[Fault])
         problems.append(
             _fault(f"no line is {shown(opening)}, so there is no part", body, "divide by the boundary named")
         )
-    elif start is not None:
+    elif start is not None and any(lines[start:]):  # Go takes a last delimiter at the very end for the closing one
         message = f"the archive is not closed: no line is {shown(closing)}"
         last = max(index for index, line in enumerate(lines, 1) if line.strip())
         problems.append(_fault(message, last, f"end it with {shown(closing)}"))
@@ -130,7 +130,8 @@ def _sections(lines: list[str], body: int, boundary: str, problems: list[Fault])
 def _part(lines: list[str], start: int, end: int, problems: list[Fault]) -> Part | None:
     section = lines[start:end]
     if not any(line.strip() for line in section):
-        problems.append(_fault("an empty part", start + 1, "remove it"))
+        if end < len(lines):
+            problems.append(_fault("an empty part", start + 1, "remove it"))
         return None
     headers, content, faults = _headers(section, 0)
     problems.extend(each.below(start + 1) for each in faults)
