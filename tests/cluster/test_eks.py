@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,18 +107,27 @@ def test_the_definitions_rules_run(karpenter: Sandbox, name: str) -> None:
     assert refused.value.status in {400, 422}
 
 
+@contextmanager
+def made(box: Sandbox, recipe: str) -> Iterator[list[Written]]:
+    """The volume and the claim of a recipe, which are gone afterwards."""
+    written = [each for each in objects(EKS / recipe) if each.document["kind"] != "Namespace"]
+    places = [f"{each.path}/{each.document['metadata']['name']}" for each in written]
+    try:
+        for each in written:
+            box.api.call("POST", each.path, each.document, fieldValidation="Strict")
+        yield written
+    finally:
+        for place in reversed(places):
+            box.api.call("DELETE", place)
+        pods.eventually(lambda: not any(map(box.api.exists, places)), "end of the volume and its claim")
+
+
 @pytest.mark.parametrize("recipe", ["fsx-lustre-static", "mountpoint-s3"])
 def test_claims_are_bound_to_their_volumes(karpenter: Sandbox, recipe: str) -> None:
-    made = [each for each in objects(EKS / recipe) if each.document["kind"] != "Namespace"]
-    try:
-        for each in made:
-            karpenter.api.call("POST", each.path, each.document, fieldValidation="Strict")
-        claim = next(each for each in made if each.document["kind"] == "PersistentVolumeClaim")
+    with made(karpenter, recipe) as written:
+        claim = next(each for each in written if each.document["kind"] == "PersistentVolumeClaim")
         path = f"{claim.path}/{claim.document['metadata']['name']}"
         pods.eventually(lambda: karpenter.api.call("GET", path)["status"].get("phase") == "Bound", "bound claim")
-    finally:
-        for each in reversed(made):
-            karpenter.api.call("DELETE", f"{each.path}/{each.document['metadata']['name']}")
 
 
 LEVELS = ("privileged", "baseline", "restricted")
@@ -226,21 +236,16 @@ def test_a_pod_with_a_model_in_a_directory_bucket_goes_to_its_zone(in_force: San
 
 
 def test_a_streaming_reader_gets_the_file_system_itself_and_goes_to_its_zone(in_force: Sandbox) -> None:
-    made = [each for each in objects(EKS / "fsx-lustre-static") if each.document["kind"] != "Namespace"]
-    for each in made:
-        in_force.api.call("POST", each.path, each.document)
-    try:
+    with made(in_force, "fsx-lustre-static"):
         stored = pods.create(in_force, NAMESPACE, sample("fsx-lustre-static", "streaming-reader"))
         mount = pods.mounts(stored["spec"]["containers"][0])["/models"]
         assert (mount["name"], mount["readOnly"], mount["subPath"]) == ("fsx", True, "models/llama-3.3-70b-instruct")
         assert pods.hydrators(stored) == []
         assert zones(stored) == [["use1-az4"]]
         # The real scheduler waits for the claim, which the real controller binds.
-        assert pods.scheduled(in_force, NAMESPACE, stored["metadata"]["name"]) == "eks-near"
-        in_force.api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{stored['metadata']['name']}")
-    finally:
-        for each in reversed(made):
-            in_force.api.call("DELETE", f"{each.path}/{each.document['metadata']['name']}")
+        name = stored["metadata"]["name"]
+        assert pods.scheduled(in_force, NAMESPACE, name) == "eks-near"
+        in_force.api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}", gracePeriodSeconds="0")
 
 
 def test_an_artifact_becomes_an_image_volume_where_every_kubelet_has_them(in_force: Sandbox) -> None:
