@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webhook.lint.lint import Report, review
+from webhook.lint.node_lustre import rounded
 from webhook.lint.node_review import CODES
 from webhook.policy.problem import CODES as READING_CODES
 from webhook.policy.problem import Source
@@ -148,6 +149,34 @@ def test_a_claim_is_known_by_either_end(way: str) -> None:
         "namespace: serving, name: models}", "namespace: x, name: y}"
     )
     assert looked_at("a.yaml", apart).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("size", "deployment", "storage", "throughput", "expected"),
+    [
+        (1, "SCRATCH_1", "SSD", "", 1200),
+        (3600, "SCRATCH_1", "SSD", "", 3600),
+        (2400, "SCRATCH_2", "SSD", "", 2400),
+        (1200, "", "SSD", "", 1200),
+        (1201, "", "SSD", "", 2400),
+        (3599, "SCRATCH_1", "SSD", "", 3600),
+        (3601, "SCRATCH_1", "SSD", "", 7200),
+        (2399, "SCRATCH_2", "SSD", "", 2400),
+        (2401, "PERSISTENT_2", "SSD", "125", 4800),
+        (1801, "PERSISTENT_1", "HDD", "40", 3600),
+        (1801, "PERSISTENT_1", "HDD", "12", 6000),
+    ],
+)
+def test_sizes_that_fsx_makes(size: int, deployment: str, storage: str, throughput: str, expected: int) -> None:
+    assert rounded(size, deployment, storage, throughput) == expected
+
+
+def test_a_claim_of_a_volume_that_is_there_is_not_rounded() -> None:
+    text = (HERE / "bad" / "nodes" / "lustre-size.yaml").read_text()
+    assert (
+        looked_at("a.yaml", text.replace("storageClassName: fsx", "storageClassName: fsx\n  volumeName: a")).problems
+        == ()
+    )
 
 
 WORDS = st.sampled_from(

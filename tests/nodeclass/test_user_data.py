@@ -184,6 +184,72 @@ def test_faults_of_toml(old: str, new: str, found: list[str]) -> None:
     assert told(user_data(TOML.replace(old, new, 1), systems.BOTTLEROCKET)) == found
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("a = 1\nb = \n", (2, 5)), ("[settings]\n a = 1\n", (2, 1))],
+    ids=["no value", "not known"],
+)
+def test_places_of_faults_in_toml(text: str, place: tuple[int, int]) -> None:
+    (fault,) = user_data(text, systems.BOTTLEROCKET).faults
+    assert (fault.line, fault.column) == place
+
+
+def test_toml_that_is_deep_or_long_is_not_waited_for() -> None:
+    for text in ("a" + ".a" * 2001 + " = 1", "a = " + "[" * 20_000, "[settings]\n" + "a = 1\nb = 1\n" * 4000):
+        assert user_data(text, systems.BOTTLEROCKET).faults
+
+
+def test_of_many_faults_fifty_are_told_and_the_rest_counted() -> None:
+    text = "[settings]\n" + "".join(f"a{number} = 1\n" for number in range(60))
+    faults = user_data(text, systems.BOTTLEROCKET).faults
+    assert len(faults) == 51
+    assert faults[-1].message == "10 more faults in this user data"
+
+
+def test_lines_that_are_continued_and_comments() -> None:
+    text = "#!/bin/bash\nmount \\\n  /dev/xvdb \\\n  /var/lib/containerd # mount /dev/xvdz /x\n# mount /dev/xvdc /y\n"
+    said = user_data(text, systems.AL2023)
+    assert [(each.source, each.path, each.line) for each in said.scripts[0].script.mounts] == [
+        ("/dev/xvdb", "/var/lib/containerd", 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "source"),
+    [
+        ("mount /dev/xvdb /var/lib/containerd", "/dev/xvdb"),
+        ("sudo mount -t xfs -o noatime /dev/xvdb /var/lib/containerd", "/dev/xvdb"),
+        ("mountpoint -q /var/lib/containerd || mount LABEL=images /var/lib/containerd", "LABEL=images"),
+        ('mount "$DEVICE" "/var/lib/containerd"', "$DEVICE"),
+        ("printf 'UUID=1-2\\t/var/lib/containerd\\txfs\\tdefaults\\n' >> /etc/fstab", "UUID=1-2"),
+        ("What=/dev/xvdb\nWhere=/var/lib/containerd", "/dev/xvdb"),
+        ("umount /var/lib/containerd", None),
+        ("ls /dev/xvdb /var/lib/containerd", None),
+    ],
+)
+def test_mounts_as_people_write_them(line: str, source: str | None) -> None:
+    said = user_data(f"#!/bin/bash\n{line}\n", systems.AL2023)
+    mount = said.scripts[0].script.mounted("/var/lib/containerd")
+    assert (mount.source if mount else None) == source
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("ctr -n k8s.io images import /etc/eks/pause.tar", True),
+        ("ctr --namespace k8s.io images pull registry.k8s.io/pause:3.10", True),
+        ("rsync -a /var/lib/containerd/ /mnt/new/", True),
+        ("cp -a /var/lib/containerd /mnt/new", True),
+        ("ctr -n k8s.io images ls name==localhost/kubernetes/pause:latest", False),
+        ("# ctr -n k8s.io images import /etc/eks/pause.tar", False),
+        ("sleep 5 # pause:", False),
+    ],
+)
+def test_what_keeps_the_pause_image(line: str, kept: bool) -> None:
+    said = user_data(f"#!/bin/bash\n{line}\n", systems.AL2023)
+    assert bool(said.scripts[0].script.keeps_pause) is kept
+
+
 @pytest.mark.parametrize("text", [ARCHIVE, CONFIG, "#!/bin/bash\n"], ids=["archive", "config", "script"])
 def test_bottlerocket_takes_toml_alone(text: str) -> None:
     assert told(user_data(text, systems.BOTTLEROCKET)) == ["N003 1"]

@@ -88,8 +88,8 @@ def _sizes(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
     for claim in nodes.documents.of("PersistentVolumeClaim"):
         name = claim.at("spec", "storageClassName")
         parameters = classes.get(name) if isinstance(name, str) else None
-        if parameters is None:
-            continue
+        if parameters is None or claim.at("spec", "volumeName"):
+            continue  # of a volume that is there, nothing is made
         try:
             asked = quantity.parse(claim.at("spec", "resources", "requests", "storage"))
         except quantity.InvalidQuantity:

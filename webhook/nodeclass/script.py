@@ -17,7 +17,7 @@ _CODE = "N007"
 _LONGEST_LINE = 1000  # more is data
 
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
-_DEVICE = r"(?:/dev/[\w./$\{\}-]+|UUID=\S+|LABEL=\S+)"
+_DEVICE = r"(?:/dev/[\w./$\{\}-]+|(?:UUID|LABEL)=[^\s\\]+)"
 _FSTAB = re.compile(rf"({_DEVICE})[\s\\t]+(/[\w./-]+)[\s\\t]+(?:xfs|ext4|auto)\b")
 _MOUNT = re.compile(r"(?:^|[;&|(]|\bthen|\bdo|\bsudo)\s*mount\s+(?P<rest>[^;&|]*)")
 _UNIT_WHAT = re.compile(r"^\s*What=(\S+)")
