@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webhook.ec2 import systems
@@ -282,6 +282,7 @@ def test_lines_of_toml() -> None:
 TEXTS = st.text(alphabet=st.sampled_from(list(" \n\t:-#=[]{}\"'\\abBOUNDARY/;.<>|&!0")), max_size=200)
 
 
+@settings(deadline=None)
 @given(
     text=st.one_of(TEXTS, st.text(max_size=80)), head=st.sampled_from(["", ARCHIVE, ARCHIVE[:70], CONFIG, TOML, "#!"])
 )
@@ -292,6 +293,7 @@ def test_whatever_stands_there_is_read_without_an_exception(text: str, head: str
             assert all(1 <= fault.line <= whole.count("\n") + 1 for fault in said.faults), said.faults
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet="ab\n ", max_size=20), max_size=4))
 def test_parts_come_back_with_their_lines(contents: list[str]) -> None:
     archive = 'Content-Type: multipart/mixed; boundary="//"\n\n'
