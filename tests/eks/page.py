@@ -36,7 +36,8 @@ worth; `warmpod estimate` does so for your sizes.
 To use one: change what its page names under *Change first*, look at `kubectl kustomize manifests/eks/<recipe>`, apply
 it, and put `policies/policy.yaml` to Warmpod's policies ([install](install.md#policies)). Policies are in mode Enforce
 and touch only pods that name a model by the annotation `warmpod.dev/model`; with the overlay `audit`, or `mode: Audit`,
-nothing is changed and everything is told. Recipes can be in force together where their `allow` lists do not overlap.
+nothing is changed and everything is told. Recipes for other kinds of sources can be in force together: one for `s3://`,
+s3-express, fsx-lustre-static and image-volume.
 
 ### What the files are held to
 

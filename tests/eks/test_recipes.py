@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 from tests.eks.recipes import EKS, FILES, OBJECTS, RECIPES
 from webhook import cel
-from webhook.cli import cases
+from webhook.admission import admit
+from webhook.cli import cases, world
 from webhook.cli.main import main
 from webhook.kube import names
 from webhook.sandbox import binaries
@@ -154,3 +155,22 @@ def test_node_pools_use_the_class_beside_them_and_declare_no_label_of_ours() -> 
         assert [spec["nodeClassRef"]["name"]] == classes
         # Karpenter would put it on every node that it makes: each would count as warm.
         assert names.NODE_LABEL_PREFIX not in str(pool.document)
+
+
+TOGETHER = ("al2023-raid0-soci", "fsx-lustre-static", "image-volume", "s3-express")
+"""One for each kind of sources."""
+
+
+@pytest.mark.parametrize("recipe", TOGETHER)
+def test_recipes_for_other_kinds_of_sources_stay_out_of_its_way(recipe: str, tmp_path: Path) -> None:
+    for name in TOGETHER:
+        shutil.copy(EKS / name / "policies" / "policy.yaml", tmp_path / f"{name}.yaml")
+    together = world.read_policies(str(tmp_path))
+    compared = 0
+    for case in cases.find([str(EKS / recipe)]):
+        alone = world.read_policies(str(case.policies))
+        one, all_of_them = (admit(*cases.situation(case, policies)) for policies in (alone, together))
+        assert all_of_them.patch == one.patch, case.name
+        assert all_of_them.warnings == one.warnings, case.name
+        compared += bool(one.patch)
+    assert compared > 1
