@@ -28,7 +28,12 @@ class World:
             "nodes": [node],
             "pods": [],
             "namespaces": [{"metadata": {"name": "default", "labels": {"a": "b"}}}],
+            "persistentvolumes": [],
         }
+
+    def call(self, method: str, path: str) -> Object:
+        assert (method, path) == ("GET", "/version")
+        return {"gitVersion": "v1.36.2"}
 
     def list(self, resource: str) -> list[Object]:
         return self.lists[resource]
