@@ -179,6 +179,47 @@ def test_a_claim_of_a_volume_that_is_there_is_not_rounded() -> None:
     )
 
 
+def test_a_volume_without_a_class_is_of_none() -> None:
+    text = (HERE / "good" / "nodes" / "mountpoint-prefix.yaml").read_text()
+    first = text.replace('  storageClassName: ""\n', "", 1)
+    assert first != text
+    assert looked_at("a.yaml", first).problems == ()
+
+
+@pytest.mark.parametrize(
+    "change", [("name: gpu}\n      req", "name: cpu}\n      req"), ("EC2NodeClass, name", "NodeClass, name")]
+)
+def test_a_pool_of_another_node_class_is_not_blamed(change: tuple[str, str]) -> None:
+    text = (HERE / "bad" / "nodes" / "pool-without-local-disks.yaml").read_text()
+    assert change[0] in text
+    assert looked_at("a.yaml", text.replace(*change)).problems == ()
+
+
+def test_families_of_instances() -> None:
+    text = (HERE / "bad" / "nodes" / "pool-without-local-disks.yaml").read_text()
+    old = "{key: karpenter.sh/capacity-type, operator: In, values: [spot]}"
+    assert old in text
+
+    def told(*requirements: str) -> list[str]:
+        lines = "\n        - ".join(requirements)
+        return [each.message for each in looked_at("a.yaml", text.replace(old, lines)).problems]
+
+    family, kind = "karpenter.k8s.aws/instance-family", "node.kubernetes.io/instance-type"
+    assert told(f"{{key: {family}, operator: In, values: [g5, g6]}}") == []
+    assert (
+        "inf2.24xlarge, inf2.48xlarge, inf2.8xlarge and others of this pool"
+        in told(f"{{key: {family}, operator: In, values: [g5, inf2]}}")[0]
+    )
+    assert told(f"{{key: {family}, operator: In, values: [g5, m7gd]}}") == []  # not an accelerator's: not known
+    both = (
+        f"{{key: {family}, operator: In, values: [g5, inf2]}}",
+        f"{{key: {kind}, operator: In, values: [g5.xlarge]}}",
+    )
+    assert told(*both) == told(*reversed(both)) == []
+    assert told("{key: eks.amazonaws.com/instance-local-nvme, operator: Exists}") == []
+    assert told("{key: karpenter.k8s.aws/instance-local-nvme, operator: Lt, values: ['9']}") != []
+
+
 WORDS = st.sampled_from(
     [
         "spec",

@@ -55,6 +55,13 @@ def test_a_file_that_is_no_text_is_told() -> None:
     assert [each.message for each in found.problems] == ["the link leads nowhere"]
 
 
+@pytest.mark.parametrize(
+    "text", ["kind: List\n", "kind: List\nitems: 1\n", "kind: PodList\nitems: []\n", "- 1\n", "a\n"]
+)
+def test_documents_without_anything(text: str) -> None:
+    assert told(text) == ([], [])
+
+
 def test_thousands_of_documents() -> None:
     kinds, problems = told("---\na: 1\n" * 5000)
     assert kinds == []

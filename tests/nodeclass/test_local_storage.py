@@ -82,6 +82,13 @@ CASES = {
         "/mnt/.ephemeral",
         ALL_OF_BOTTLEROCKET,
     ),
+    "bottlerocket, with words behind": (
+        "bottlerocket@latest",
+        COMMANDS.replace('"init"', '"init", "-t", "ext4"').format(dirs=', "--dirs", "/var/log/pods"', mode="once"),
+        False,
+        "/mnt/.ephemeral",
+        {PODS},
+    ),
     "bottlerocket, command off": ("bottlerocket@latest", COMMANDS.format(dirs="", mode="off"), False, "", set()),
     "windows": ("windows2022@latest", "", True, "", set()),
 }

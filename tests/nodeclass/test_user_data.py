@@ -112,6 +112,14 @@ BAD_ARCHIVES = {
         ARCHIVE.replace("\n--BOUNDARY\nContent-Type: app", "\n --BOUNDARY\nContent-Type: app"),
         ["N001 13"],
     ),
+    "boundary and more": (
+        ARCHIVE.replace("\n--BOUNDARY\nContent-Type: app", "\n--BOUNDARYS\nContent-Type: app"),
+        ["N001 13"],
+    ),
+    "empty part": (
+        ARCHIVE.replace("\n--BOUNDARY\nContent-Type: app", "\n--BOUNDARY\n\n--BOUNDARY\nContent-Type: app"),
+        ["N001 14"],
+    ),
     "other boundary": (ARCHIVE.replace('"BOUNDARY"', '"OTHER"'), ["N001 3"]),
     "no boundary": (ARCHIVE.replace('; boundary="BOUNDARY"', ""), ["N001 2"]),
     "not multipart": (ARCHIVE.replace("multipart/mixed", "text/plain"), ["N001 1"]),
