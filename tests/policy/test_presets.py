@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webhook.ec2.systems import AL2, AL2023, BOTTLEROCKET
+from webhook.ec2.systems import AL2, AL2023, BOTTLEROCKET, OTHER
 from webhook.policy import presets, volume_source
 from webhook.policy.parse import parse
 from webhook.policy.presets import PRESETS, Place, PresetName
@@ -48,8 +48,8 @@ def cache(spec: str) -> str:
             None,
             set(),
         ),
-        ("volume: {hostPath: {path: /mnt/k8s-disks/0/models}}", None, None, {AL2023, AL2}),
-        ("volume: {hostPath: {path: /mnt/.ephemeral}}", None, None, {BOTTLEROCKET}),
+        ("volume: {hostPath: {path: /mnt/k8s-disks/0/models}}", None, None, {AL2023, AL2, OTHER}),
+        ("volume: {hostPath: {path: /mnt/.ephemeral}}", None, None, {BOTTLEROCKET, OTHER}),
         ("volume: {hostPath: {path: /mnt/k8s-disks-old/models}}", None, None, set()),
         ("volume: {nfs: {server: s, path: /mnt/k8s-disks/0}}", None, None, set()),
     ],

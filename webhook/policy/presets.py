@@ -39,13 +39,17 @@ def place(preset: PresetName, size: str, storage_class: str) -> Place:
     return _PLACES[preset](size, storage_class)
 
 
-def systems_of(volume: Object) -> frozenset[str]:
-    """The systems (`webhook.ec2.systems`) on whose nodes a cache's volume is a local disk; empty: it does not say."""
+def systems_of(volume: Object, preset: PresetName | None) -> frozenset[str]:
+    """The systems (`webhook.ec2.systems`) on whose nodes a cache's volume is a local disk; empty: it does not say.
+
+    Who wrote a path out, and no preset, may have such a disk on a system that we do not know.
+    """
     given = volume.get("hostPath")
     path = given.get("path") if isinstance(given, dict) else None
     if not isinstance(path, str):
         return frozenset()
-    return next((found for disk, found in _DISKS.items() if f"{path}/".startswith(f"{disk}/")), frozenset())
+    found = next((found for disk, found in _DISKS.items() if f"{path}/".startswith(f"{disk}/")), frozenset[str]())
+    return found | {systems.OTHER} if found and preset is None else found
 
 
 def _empty_dir(size: str) -> Object:

@@ -60,7 +60,7 @@ def node_cache(document: NodeCacheDocument, origin: Origin) -> NodeCache:
         lease_seconds=seconds(spec.lease),
         origin=origin,
         preset=spec.preset or "",
-        systems=presets.systems_of(given.volume),
+        systems=presets.systems_of(given.volume, spec.preset),
     )
 
 
