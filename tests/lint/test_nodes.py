@@ -220,6 +220,18 @@ def test_families_of_instances() -> None:
     assert told("{key: karpenter.k8s.aws/instance-local-nvme, operator: Lt, values: ['9']}") != []
 
 
+def test_parallel_pulls_need_their_own_directory_on_local_disks_and_no_other() -> None:
+    text = (HERE / "bad" / "nodes" / "soci-default-throughput.yaml").read_text()
+    command = (
+        "    [settings.bootstrap-commands.disks]\n"
+        '    commands = [["apiclient", "ephemeral-storage", "init"],'
+        ' ["apiclient", "ephemeral-storage", "bind", "--dirs", "{}"]]\n'
+    )
+    assert looked_at("a.yaml", text + command.format("/var/lib/soci-snapshotter")).problems == ()
+    found = looked_at("a.yaml", text + command.format("/var/lib/containerd")).problems
+    assert [each.code for each in found] == ["N011"]
+
+
 WORDS = st.sampled_from(
     [
         "spec",

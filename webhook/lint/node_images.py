@@ -64,7 +64,7 @@ def _slow(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
     for node_class in nodes.classes:
         line, storage = _soci_line(node_class), local_storage(node_class)
         has_it = node_class.system != systems.BOTTLEROCKET or not node_class.older_than(1, 44)
-        if not line or not has_it or {_SOCI_OF[node_class.system], CONTAINERD} <= storage.binds:
+        if not line or not has_it or _SOCI_OF[node_class.system] in storage.binds:
             continue
         device = node_class.image_device
         throughput = 125 if device is None else device.effective_throughput
