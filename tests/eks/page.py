@@ -37,7 +37,7 @@ To use one: change what its page names under *Change first*, look at `kubectl ku
 it, and put `policies/policy.yaml` to Warmpod's policies ([install](install.md#policies)). Policies are in mode Enforce
 and touch only pods that name a model by the annotation `warmpod.dev/model`; with the overlay `audit`, or `mode: Audit`,
 nothing is changed and everything is told. Recipes for other kinds of sources can be in force together: one for `s3://`,
-s3-express, fsx-lustre-static and image-volume. (`warmpod lint` then warns of s3-express, W003: it cannot see that a part
+s3-express, fsx-lustre-static and image-volume. (`warmpod lint` then warns of s3-express, W003: it cannot see that part
 of the source's name keeps the pods apart. A test shows that it does.)
 
 ### What the files are held to
@@ -52,7 +52,7 @@ server that refuses unknown fields; their CEL rules run, and wrong objects show 
 | pods become what the cases show | `warmpod test` on both CEL engines, with the laws; the resulting pods are taken by \
 a real API server at their namespace's PodSecurity level |
 | the pages' commands work | each is parsed; `lint`, `test`, `preview` and `estimate` are run; after the `sed` lines \
-no placeholder is left |
+no placeholder is left, and lint and cases are as before |
 
 **Nothing was booted on AWS.** Karpenter, nodeadm, Bottlerocket and the drivers were read as source, not run: that a
 node comes up, mounts its disks in that order and pulls at that rate is what the commands under *Check* are for. What is

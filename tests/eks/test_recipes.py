@@ -75,8 +75,8 @@ def test_commands_of_its_page_find_nothing_wrong(recipe: Path, monkeypatch: pyte
     monkeypatch.chdir(recipe)
     ran = []
     for words in commands(recipe, "warmpod"):
-        if words[0] not in {"estimate", "lint", "test", "preview"}:
-            continue  # the others look at a cluster
+        if words[0] not in {"estimate", "lint", "test", "preview"} or "--update" in words:
+            continue  # the others look at a cluster, or write
         strict = ["--strict"] if words[0] == "lint" else []
         result = CliRunner().invoke(main, [*words, *strict])
         assert result.exit_code == 0, result.output
@@ -95,21 +95,38 @@ def test_every_command_of_its_page_is_one(recipe: Path, monkeypatch: pytest.Monk
         command.make_context(words[0], words[1:])
 
 
+def decisions(recipe: Path) -> dict[str, Any]:
+    """By case, what is decided, but for what is made from the names of sources."""
+    found = {}
+    for file in recipe.glob("policies/cases/*/expected.yaml"):
+        decision = yaml.safe_load(file.read_text())
+        patch = [(each["op"], each["path"]) for each in decision["patch"]]
+        results = [each["result"] for each in decision["policies"]]
+        found[file.parent.name] = (results, patch, decision["secondsSaved"], len(decision["warnings"]))
+    return found
+
+
 @recipes
-def test_what_to_change_first_changes_all_that_is_anybody_elses(recipe: Path, tmp_path: Path) -> None:
-    shutil.copytree(EKS, tmp_path / "eks")
+def test_what_to_change_first_changes_all_that_is_anybody_elses_and_nothing_more(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "manifests" / "eks", tmp_path / "eks")
     copy = tmp_path / "eks" / recipe.name
+    monkeypatch.chdir(copy)
     for words in commands(recipe, "sed"):
         assert words[0] == "-i"
-        subprocess.run(["sed", *words], cwd=copy, check=True)
-    named = {(copy / word).resolve() for words in commands(recipe, "sed") for word in words[2:]}
-    assert copy / "policies" / "policy.yaml" in named
+        files = [file for word in words[2:] for file in (copy.glob(word) if "*" in word else [word])]
+        subprocess.run(["sed", *words[:2], *files], check=True)
     used = [copy / resource for resource in read(copy / "kustomization.yaml")[0]["resources"]]
     used = [file if file.is_file() else file / "nodes.yaml" for file in used]
     for file in [*used, copy / "policies" / "policy.yaml"]:
         text = re.sub(r"#.*", "", file.read_text())
         assert PLACEHOLDERS.findall(text) == [], file
-        assert read(file)
+    [lint] = [words for words in commands(recipe, "warmpod") if words[0] == "lint"]
+    for words in (["test", "policies", "--update"], ["test", "policies"], [*lint, "--strict"]):
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 0, result.output
+    assert decisions(copy) == decisions(recipe)
 
 
 @recipes
