@@ -41,7 +41,35 @@ def rate(name: str) -> float:
     ],
 )
 def test_network(labels: dict[str, dict[str, int]] | None, able: int, expected: float) -> None:
-    assert nodes.network(able, labels) == pytest.approx(expected)
+    assert nodes.machine(able, labels).network == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "able", "expected"),
+    [
+        pytest.param(None, 0b11, 0, id="labels not known"),
+        pytest.param({TYPE: {"g6e.12xlarge": 0b01, "p5.48xlarge": 0b10}}, 0b11, 2, id="the least"),
+        pytest.param({TYPE: {"g6e.12xlarge": 0b01, "p5.48xlarge": 0b10}}, 0b10, 8, id="of these nodes"),
+        pytest.param({TYPE: {"p5.48xlarge": 0b01, "x9.huge": 0b10}}, 0b11, 0, id="one of a type nobody knows"),
+    ],
+)
+def test_disks(labels: dict[str, dict[str, int]] | None, able: int, expected: int) -> None:
+    assert nodes.machine(able, labels).disks == expected
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        pytest.param({"limits": {"cpu": "8"}, "requests": {"cpu": "4"}}, 8.0, id="limit"),
+        pytest.param({"requests": {"cpu": "1500m"}}, 1.5, id="request"),
+        pytest.param({"limits": {"cpu": "much"}, "requests": {"cpu": 2}}, 2.0, id="what can be read"),
+        pytest.param({"limits": {"cpu": "-3"}}, 0.0, id="below zero"),
+        pytest.param({"limits": [], "requests": None}, 0.0, id="of wrong types"),
+        pytest.param(None, 0.0, id="none"),
+    ],
+)
+def test_cpus(resources: Any, expected: float) -> None:
+    assert nodes.cpus({"name": "c", "resources": resources}) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from webhook.admission import nodes
 from webhook.admission.holdings import held
 from webhook.admission.scene import Scene
 from webhook.cost.delivery import Comparison, compare
+from webhook.cost.hydration import array
 from webhook.cost.volume import Volume, VolumeKind
 from webhook.inventory.candidates import Candidates
 from webhook.inventory.model import Artifact
@@ -28,10 +29,15 @@ def choose(load: Load, container: Object, scene: Scene, accelerators: Accelerato
     candidates = nodes.lasting(scene, accelerators)
     artifact = held(load, scene)
     size = artifact.bytes if artifact is not None else 0
+    machine = nodes.machine(candidates.able, scene.facts.inventory.labels)
+    disks = array(machine.disks)
     return compare(
         size or load.model.size,
         reader_of(container),
-        network=nodes.network(candidates.able, scene.facts.inventory.labels),
+        network=machine.network,
+        disk_read=disks.read,
+        disk_write=disks.write,
+        cpus=nodes.cpus(container),
         volume=Volume(_kind(given), given.throughput),
         from_s3=load.source.canonical.startswith("s3:"),
         warm=_is_warm(load, artifact, candidates) and scene.facts.placement_usable,

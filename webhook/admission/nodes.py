@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from webhook.admission.scene import Scene
 from webhook.cost.seconds import line_rate
@@ -17,9 +17,10 @@ from webhook.ec2.instances import instance
 from webhook.ec2.systems import TITLES
 from webhook.ec2.zones import ZONE_ID, ZONE_NAME
 from webhook.inventory.candidates import Candidates, demand_of
-from webhook.kube import Object, affinity, names
+from webhook.kube import Object, affinity, names, quantity
 from webhook.kube import pod as pods
 from webhook.kube.accelerator import Accelerators
+from webhook.kube.quantity import InvalidQuantity
 from webhook.policy.model import NodeCache
 
 _LEAST = (1, 35)  # ImageVolume is on by default: Kubernetes, pkg/features/kube_features.go
@@ -92,22 +93,46 @@ def _minor(version: str) -> tuple[int, int]:
     return (int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else (0, 0)
 
 
-def network(able: int, labels: Mapping[str, Mapping[str, int]] | None) -> float:
-    """Bytes per second that S3 traffic can count on at the slowest of the nodes; 0 where none of them is known.
+class Machine(NamedTuple):
+    """What can be counted on at the least of some nodes, 0 where nothing is known.
 
-    By their instance types, else by Karpenter's label, which counts all network cards of a node.
+    `network` is bytes per second of traffic to S3, `disks` how many disks their instance store has.
     """
-    rates = []
+
+    network: float
+    disks: int
+
+
+def machine(able: int, labels: Mapping[str, Mapping[str, int]] | None) -> Machine:
+    """What the nodes have by their instance types; the network of others by Karpenter's label, which counts all cards.
+
+    A type without an instance store says nothing of disks: its cache lies on one of EBS.
+    """
+    rates, disks = [], []
     told = 0
     for name, held in (labels or {}).get(_TYPE, {}).items():
         found = instance(name) if held & able else None
         if found is not None:
             told |= held
             rates.append(line_rate(found.s3))
+            disks.append(found.disks)
     for text, held in (labels or {}).get(_BANDWIDTH, {}).items():
         if held & able & ~told and text.isdecimal() and text.isascii():
             rates.append(line_rate(int(text[:9]) / 1000))
-    return min(rates, default=0.0)
+    return Machine(min(rates, default=0.0), min(disks, default=0) if not able & ~told else 0)
+
+
+def cpus(container: Object) -> float:
+    """The CPUs that a container may use, by its limit, else by its request; 0 where it says neither."""
+    resources = pods.mapping(container.get("resources"))
+    for field in ("limits", "requests"):
+        given = pods.mapping(resources.get(field)).get("cpu")
+        if given is not None:
+            try:
+                return max(float(quantity.parse(given)), 0.0)
+            except InvalidQuantity:
+                continue
+    return 0.0
 
 
 def devices(container: Object, resources: frozenset[str]) -> int:
