@@ -204,7 +204,8 @@ def _version_fault(version: str) -> tuple[str, str]:
             f'this Warmpod does not know version "{shown(version)}"',
             f"it knows {API_VERSION}: change it or update Warmpod",
         )
-    return f'apiVersion "{shown(version)}" is not a policy\'s', f"keep only {API_VERSION} documents among the policies"
+    hint = f"keep only {API_VERSION} documents among the policies; lint reads node classes and volumes by --nodes"
+    return f'apiVersion "{shown(version)}" is not a policy\'s', hint
 
 
 def _origin(header: _Header) -> Origin:

@@ -2,8 +2,8 @@
 
 Where instance stores are mounted: Amazon Linux 2023, amazon-eks-ami, templates/al2023/runtime/bin/setup-local-disks
 (`/mnt/k8s-disks/0`); Bottlerocket, bottlerocket-core-kit, sources/api/apiserver/src/server/ephemeral_storage.rs
-(`/mnt/.ephemeral`; the directories that may be bound to it are a closed list, the mount point itself is not one of
-them and needs no binding). `manifests/eks` has a node class for each, and its tests hold the two together.
+(`/mnt/.ephemeral`; a directory right below the mount point needs no binding). `manifests/eks` has a node class for
+each, and its tests hold the two together.
 """
 
 from __future__ import annotations
