@@ -6,11 +6,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import builders, strategies
 from webhook.admission import admit
+from webhook.admission.changes import changes
 from webhook.admission.decision import Decision, Facts
 from webhook.ec2.zones import ZONE_ID, ZONE_NAME
 from webhook.inventory.model import Artifact, Inventory
@@ -171,6 +173,28 @@ LABELS = st.fixed_dictionaries(
 @given(pods(), facts())
 def test_a_second_review_changes_nothing(pod: Object, known: Facts) -> None:
     assert decide(after(decide(pod, known)), known).patch == []
+
+
+@given(strategies.broken_pods(), facts())
+def test_no_pod_is_too_broken(pod: Object, known: Facts) -> None:
+    decision = admit(builders.request(pod), known)
+    assert decision.allowed
+    assert isinstance(changes(pod, decision.pod).text, str)
+
+
+@pytest.mark.parametrize("key", [["x"], None, 7, {}], ids=str)
+def test_requirements_of_no_key_break_nothing(key: object) -> None:
+    odd = {"matchExpressions": [{"key": key, "operator": "In", "values": ["a"]}]}
+    node = {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [odd]},
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference": odd}],
+    }
+    pod = builders.edited(builders.gpu_pod(), affinity={"nodeAffinity": node})
+    model = {"name": "m", "source": {"value": BUCKET}, "cache": "nvme", "mountPath": "/m", "zonePlacement": "Require"}
+    known = builders.facts(document("p", policy_of([model], [], "Prefer")), inventory=builders.inventory(labels={}))
+    decision = decide(pod, known)
+    assert "p" in decision.policies[0].name
+    assert after(decision)["spec"]["affinity"]["nodeAffinity"].keys() == node.keys()
 
 
 @given(pods(), facts(), st.lists(LABELS, min_size=1, max_size=6))

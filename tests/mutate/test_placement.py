@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import builders
-from webhook.kube import names
+from webhook.kube import Object, names
 from webhook.mutate import cost, node_affinity
 from webhook.mutate.node_affinity import Wish
 
@@ -83,3 +85,50 @@ def test_ours_are_counted_wherever_they_come_from() -> None:
     terms = [{"weight": 1, "preference": {"matchExpressions": [expression]}}]
     affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}}
     assert node_affinity.preferred_labels(builders.edited(builders.pod(), affinity=affinity)) == [expression["key"]]
+
+
+NAME, ID = "topology.kubernetes.io/zone", "topology.k8s.aws/zone-id"
+
+
+def _expression(key: str, *values: str, operator: str = "In") -> Object:
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+def _placed(preferred: list[Object] | None = None, required: list[Object] | None = None) -> Object:
+    node: Object = {}
+    if preferred is not None:
+        terms = [{"weight": 1, "preference": one} for one in preferred]
+        node["preferredDuringSchedulingIgnoredDuringExecution"] = terms
+    if required is not None:
+        node["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": required}
+    return builders.edited(builders.pod(), affinity={"nodeAffinity": node})
+
+
+@pytest.mark.parametrize(
+    ("expressions", "more", "found"),
+    [
+        ([_expression(NAME, "a")], {}, [(NAME, "a")]),
+        ([_expression(ID, "use1-az4")], {}, [(ID, "use1-az4")]),
+        ([_expression(NAME, "a", "b")], {}, []),
+        ([_expression(NAME, "a", operator="NotIn")], {}, []),
+        ([_expression(NAME, "a"), _expression("gpu", "h100")], {}, []),
+        ([_expression(NAME, "a")], {"matchFields": [_expression("metadata.name", "n")]}, []),
+        ([_expression("zone", "a")], {}, []),
+        ([{"key": NAME, "operator": "In", "values": [7]}], {}, []),
+        ([{"key": ["x"], "operator": "In", "values": ["a"]}], {}, []),
+        (["x"], {}, []),
+    ],
+    ids=["name", "id", "two", "not in", "and more", "and a node", "another label", "number", "odd key", "text"],
+)
+def test_a_preferred_zone_is_one_zone_and_nothing_else(expressions: Any, more: Object, found: Any) -> None:
+    assert node_affinity.preferred_zones(_placed([{"matchExpressions": expressions, **more}])) == found
+
+
+def test_a_required_zone_is_in_every_term() -> None:
+    a, b = _expression(NAME, "a"), _expression(NAME, "b")
+    both = _placed(required=[{"matchExpressions": [a, b]}, {"matchExpressions": [a]}])
+    assert node_affinity.required_zones(both) == [(NAME, "a")]
+    assert node_affinity.required_zones(_placed(required=[{"matchExpressions": [a]}, {}])) == []
+    assert node_affinity.required_zones(builders.pod()) == []
+    assert node_affinity.zones_gained(builders.pod(), both) == [(NAME, "a")]
+    assert node_affinity.zones_gained(both, both) == []

@@ -121,9 +121,9 @@ def _excluded(label: str, zone: str, bounds: Bounds) -> str:
 
 def _rules_out(terms: Iterable[Object], labels: Mapping[str, str]) -> bool:
     """Whether every one of the terms asks for another zone."""
-    return all(
-        any(
-            not affinity.holds(one, labels) for one in objects(term.get("matchExpressions")) if one.get("key") in labels
-        )
-        for term in terms
-    )
+    return all(any(_excludes(one, labels) for one in objects(term.get("matchExpressions"))) for term in terms)
+
+
+def _excludes(requirement: Object, labels: Mapping[str, str]) -> bool:
+    key = requirement.get("key")
+    return type(key) is str and key in labels and not affinity.holds(requirement, labels)

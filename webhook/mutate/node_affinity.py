@@ -85,7 +85,7 @@ def _only_zone(preference: Any) -> tuple[str, str] | None:
 def _zone(requirement: Any) -> tuple[str, str] | None:
     """Label and value of a requirement of the shape that ours have."""
     key, values = _at(requirement, "key"), _list(_at(requirement, "values"))
-    if key not in ZONE_LABELS or _at(requirement, "operator") != "In" or len(values) != 1:
+    if not isinstance(key, str) or key not in ZONE_LABELS or _at(requirement, "operator") != "In" or len(values) != 1:
         return None
     return (key, values[0]) if isinstance(values[0], str) else None
 
