@@ -128,7 +128,7 @@ def _artifacts(sent: Object, stored: Object, namespace: str, facts: Facts, deman
         if text == settings.hydrator_image or (held is not None and 0 < held.bytes < settings.image_min_bytes):
             continue  # too small to be a reason for anything
         yield _warmth("image", text, held, facts, demand)
-    # Models that are images: of what Warmpod added, volumes alone. Its init container's image is no reason for anything.
+    # Models that are images: volumes alone, for the init container's own image is no reason for anything.
     volumes = {"spec": {"volumes": pods.spec(stored).get("volumes")}}
     for text in pods.images(volumes):
         if text not in pods.images(sent):
