@@ -48,6 +48,7 @@ def karpenter(box: Sandbox) -> Iterator[Sandbox]:
     yield box
     box.kubectl("delete", "--wait=false", *files)
     box.api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
+    pods.eventually(lambda: not box.api.exists(f"/api/v1/namespaces/{NAMESPACE}"), "end of the recipes' namespace")
 
 
 @pytest.mark.parametrize("written", [each for each in OBJECTS if each.document["kind"] != "Namespace"], ids=str)
@@ -167,6 +168,11 @@ def test_the_api_server_takes_every_pod_that_the_recipe_makes(
     assert mounted >= 1
 
 
+def remove(box: Sandbox, pod: str) -> None:
+    """Delete a pod of the recipes' namespace at once."""
+    box.api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}", gracePeriodSeconds="0")
+
+
 @pytest.fixture(scope="module")
 def nodes(karpenter: Sandbox) -> Iterator[Sandbox]:
     """Two nodes of the recipes' pool in two zones, which only pods of these tests may use."""
@@ -187,6 +193,8 @@ def nodes(karpenter: Sandbox) -> Iterator[Sandbox]:
         karpenter.api.call("POST", "/api/v1/nodes", {**node, "spec": {"taints": [TAINT]}})
     karpenter.take_stock()
     yield karpenter
+    for stored in pods.listed(karpenter, NAMESPACE):  # before their nodes, without which nobody would end them
+        remove(karpenter, stored["metadata"]["name"])
     for name in ("eks-near", "eks-far"):
         karpenter.api.call("DELETE", f"/api/v1/nodes/{name}")
 
@@ -245,7 +253,7 @@ def test_a_streaming_reader_gets_the_file_system_itself_and_goes_to_its_zone(in_
         # The real scheduler waits for the claim, which the real controller binds.
         name = stored["metadata"]["name"]
         assert pods.scheduled(in_force, NAMESPACE, name) == "eks-near"
-        in_force.api.call("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}", gracePeriodSeconds="0")
+        remove(in_force, name)
 
 
 def test_an_artifact_becomes_an_image_volume_where_every_kubelet_has_them(in_force: Sandbox) -> None:
