@@ -82,7 +82,7 @@ def test_a_test_in_the_file_of_its_policy(policies: Path) -> None:
 
 def test_both_forms_beside_each_other_run_once(tmp_path: Path) -> None:
     directory = tmp_path / "steering"
-    shutil.copytree(POLICIES / "image-steering", directory)
+    shutil.copytree(POLICIES / "image-steering", directory, ignore=shutil.ignore_patterns("*.test.yaml"))
     write(directory / "cases" / "more.yaml", warm_test({"expect": {"matched": ["image-steering"]}}))
     count = len(list((POLICIES / "image-steering" / "cases").iterdir()))
     found = results(directory, directory / "cases", directory / "cases" / "more.yaml")

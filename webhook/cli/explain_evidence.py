@@ -170,8 +170,8 @@ def _applied(pod: Object) -> Object | None:
 
 def _fits(pod: Object, template: Object) -> bool:
     """Whether the template, which may have changed since, is still the pod's."""
-    mine = {(one.get("name"), one.get("image")) for one in pods.app_containers(pod)}
-    return {(one.get("name"), one.get("image")) for one in pods.app_containers(template)} <= mine
+    mine = [(one.get("name"), one.get("image")) for one in pods.app_containers(pod)]
+    return all((one.get("name"), one.get("image")) in mine for one in pods.app_containers(template))
 
 
 async def _look(objects: Any, kind: Any, namespace: str, name: str) -> Look[Object]:

@@ -13,7 +13,7 @@ from webhook.inventory.records import SCHEMA
 from webhook.inventory.snapshot import UnreadableSnapshot, decode
 from webhook.kube import Object, image, quantity
 from webhook.policy.allow import canonical_source
-from webhook.policy.warmtest import InventoryDocument, SnapshotDocument
+from webhook.policy.warmtest_inventory import InventoryDocument, SnapshotDocument
 
 #: What an image and a model weigh where a test does not say: those of serving frameworks, and 8 billion parameters.
 IMAGE_BYTES: Final = 10 * 10**9
@@ -42,6 +42,8 @@ def _snapshot(document: InventoryDocument, namespace: str) -> Object:
     holders: dict[tuple[str, str], list[int]] = {}
     labels: dict[str, dict[str, list[int]]] = {}
     taints: dict[tuple[str, str, str], list[int]] = {}
+    systems: dict[str, list[int]] = {}
+    kubelets: dict[str, list[int]] = {}
     nodes = []
     for index, node in enumerate(document.nodes):
         rooms = {
@@ -54,6 +56,9 @@ def _snapshot(document: InventoryDocument, namespace: str) -> Object:
                 holders.setdefault((kind, name), []).append(index)
         for key, value in node.labels.items():
             labels.setdefault(key, {}).setdefault(value, []).append(index)
+        for said, about in ((systems, node.system), (kubelets, node.kubelet)):
+            if about is not None:
+                said.setdefault(about, []).append(index)
         for taint in node.taints:
             taints.setdefault((taint.key, taint.value, taint.effect), []).append(index)
     sizes = _sizes(document.sizes, holders)
@@ -77,11 +82,16 @@ def _snapshot(document: InventoryDocument, namespace: str) -> Object:
             {"key": key, "value": value, "effect": effect, "nodes": tainted}
             for (key, value, effect), tainted in taints.items()
         ],
-        "resourceClaims": {
-            name if "/" in name else f"{namespace}/{name}": classes
-            for name, classes in document.resource_claims.items()
-        },
+        "resourceClaims": _of_namespace(document.resource_claims, namespace),
+        "systems": systems,
+        "kubelets": kubelets,
+        "server": document.server or "",
+        "volumes": _of_namespace(document.volumes, namespace),
     }
+
+
+def _of_namespace(named: Mapping[str, Any], namespace: str) -> Object:
+    return {name if "/" in name else f"{namespace}/{name}": each for name, each in named.items()}
 
 
 def _sizes(given: Mapping[str, Any], holders: Mapping[tuple[str, str], Any]) -> dict[str, int]:

@@ -161,6 +161,7 @@ def _load(case: CaseDocument, test: _Test, places: _Places, sets: PolicySets) ->
         raise CouldNotRun(f"{':'.join(map(str, places.at()))}: {error.message}", hint=error.hint) from error
     image, level = given.settings.hydrator_image, given.settings.default_pod_security_level
     facts = installation(found, DEFAULT_HYDRATOR_IMAGE if image is None else image, level or "baseline", inventory)
+    facts = replace(facts, settings=replace(facts.settings, image_volumes=given.settings.image_volumes or "auto"))
     unknown = "namespace_labels" in given.model_fields_set and given.namespace_labels is None
     labels = None if unknown else given.namespace_labels or {}
     sent = pod.pod

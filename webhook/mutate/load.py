@@ -224,7 +224,7 @@ def recover(model: Model, draft: Draft, rooms: Sequence[Room], site: Site) -> So
         return None
     mounts = [room.mounts.get(model.mount_path.rstrip("/")) for room in rooms]
     for argument in existing.values("args")[:_MAX_ARGUMENTS]:
-        source = _source_of(argument, cache_path(model.cache))
+        source = _source_of(argument, model)
         if source is None or not allowed(source, model.allow):
             continue
         end = f"{directory_of(source, model.files.text)}/current"
@@ -233,14 +233,16 @@ def recover(model: Model, draft: Draft, rooms: Sequence[Room], site: Site) -> So
     return None
 
 
-def _source_of(argument: object, cache: str) -> str | None:
+def _source_of(argument: object, model: Model) -> str | None:
     if not isinstance(argument, str) or len(argument) > _MAX_ARGUMENT or not argument.startswith("--model="):
         return None
     try:
         told = msgspec.json.decode(argument.removeprefix("--model=").replace("$$", "$"))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    if not isinstance(told, dict) or told.get("cache") != cache or not isinstance(told.get("source"), str):
+    if not isinstance(told, dict) or told.get("cache") != cache_path(model.cache) or told.get("name") != model.name:
         return None
-    source: str = told["source"]
+    source = told.get("source")
+    if not isinstance(source, str):
+        return None
     return source if canonical_source(source) == source else None
