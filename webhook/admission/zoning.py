@@ -125,8 +125,12 @@ def is_zoned(policy: Policy, loads: Sequence[Load | Direct]) -> bool:
 
 def _zone_of(load: Load | Direct) -> str:
     """The zone that a model lies in, as far as it counts; empty for none."""
-    model = load.model
-    return "" if model.zone_placement is Placement.OFF else model.zone or bucket_zone(load.source.canonical)
+    model, given = load.model, load.model.source_volume
+    if model.zone_placement is Placement.OFF:
+        return ""
+    # What a volume shows of a bucket is hydrated from the bucket itself: the volume's zone is nothing to it then.
+    declared = "" if isinstance(load, Load) and given is not None and given.holds else model.zone
+    return declared or bucket_zone(load.source.canonical)
 
 
 def _is_zonal(rule: VolumeRule) -> bool:
