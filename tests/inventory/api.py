@@ -46,6 +46,7 @@ def node(
     taints: Iterable[tuple[str, str, str]] = (),
     os_image: str = "",
     kubelet: str = "",
+    runtime: str = "",
 ) -> Node:
     found: Node = read(
         "nodes",
@@ -65,7 +66,12 @@ def node(
                 "allocatable": {"cpu": "64", **({GPU: str(gpus)} if gpus is not None else {})},
                 "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
                 "images": list(images),
-                "nodeInfo": {"bootID": boot, "osImage": os_image, "kubeletVersion": kubelet},
+                "nodeInfo": {
+                    "bootID": boot,
+                    "osImage": os_image,
+                    "kubeletVersion": kubelet,
+                    "containerRuntimeVersion": runtime,
+                },
             },
         },
     )

@@ -115,6 +115,24 @@ def test_nodes_are_known_by_system_and_kubelet() -> None:
     assert (again.systems, again.kubelets, again.server) == (inventory.systems, inventory.kubelets, inventory.server)
 
 
+@pytest.mark.parametrize(
+    ("version", "runtime", "told"),
+    [
+        ("v1.36.2-eks-1", "containerd://2.1.4", "1.36"),
+        ("v1.36.2-eks-1", "containerd://2.0.5", "1.36 on containerd 2.0"),
+        ("v1.35.0", "containerd://1.7.27+bottlerocket", "1.35 on containerd 1.7"),
+        ("v1.35.0", "containerd://unknown", "1.35 on containerd"),
+        ("v1.35.0", "cri-o://1.34.1", "1.35"),
+        ("v1.35.0", "kwok-v0.8.0", "1.35"),
+        ("v1.35.0", "other://1.0", "1.35"),
+        ("", "containerd://1.7.27", ""),
+    ],
+)
+def test_a_kubelet_is_named_with_a_runtime_that_mounts_no_images(version: str, runtime: str, told: str) -> None:
+    found = cluster(node("a", kubelet=version, runtime=runtime)).inventory(EPOCH)
+    assert found.kubelets == ({told: 1} if told else {})
+
+
 def test_an_upgrade_is_seen() -> None:
     found = cluster(node(kubelet="v1.35.0", os_image="Amazon Linux 2023"))
     before = found.inventory(EPOCH)

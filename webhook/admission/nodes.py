@@ -82,9 +82,8 @@ def without_image_volumes(wanted: Literal["auto", "on", "off"], scene: Scene, ab
         return "no node is known whose kubelet could be asked for image volumes (--image-volumes on says all have them)"
     others = (among & ~new).bit_count()
     if others:
-        return (
-            f"image volumes need kubelets of {least}, which {others} of {among.bit_count()} nodes are not known to have"
-        )
+        known = f"{others} of {among.bit_count()} nodes are not known to have"
+        return f"image volumes need kubelets of {least} on containerd 2.1 or CRI-O, which {known}"
     return ""
 
 

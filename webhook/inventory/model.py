@@ -76,9 +76,10 @@ class Inventory:
     when they are not known, and then no pod's selector rules out a node.
 
     `systems` are the nodes by operating system (`webhook.ec2.systems`), `kubelets` by their kubelet's minor version
-    ("1.36"); a node that is in none of the sets has not said. `server` is the API server's minor version, empty when
-    not known. `volumes` maps "namespace/name" of a claim to the required node selector terms of the PersistentVolume
-    that it is bound to, none where that can be reached from anywhere; claims that are not in it may not be bound.
+    ("1.36", or "1.36 on containerd 1.7" where the runtime cannot do what it leaves to it: `inventory.versions`); a node
+    that is in none of the sets has not said. `server` is the API server's minor version, empty when not known.
+    `volumes` maps "namespace/name" of a claim to the required node selector terms of the PersistentVolume that it is
+    bound to, none where that can be reached from anywhere; claims that are not in it may not be bound.
     """
 
     __slots__ = (

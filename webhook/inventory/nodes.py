@@ -14,7 +14,7 @@ from webhook.ec2.systems import system_of
 from webhook.inventory.objects import Node, NodeInfo
 from webhook.inventory.objects import Taint as NodeTaint
 from webhook.inventory.report import seconds
-from webhook.inventory.versions import minor
+from webhook.inventory.versions import kubelet
 from webhook.kube import names, quantity
 from webhook.kube.accelerator import Accelerators
 
@@ -90,7 +90,7 @@ def facts(node: Node, accelerators: Accelerators, known: NodeFacts | None) -> No
         accelerators=_allocatable(status.allocatable if status else None, accelerators),
         images=hashlib.blake2b(status.images if status else b"", digest_size=16).digest(),
         system=system_of(info.os_image),
-        kubelet=minor(info.kubelet_version),
+        kubelet=kubelet(info.kubelet_version, info.container_runtime_version),
     )
     if known is not None:
         if known == found:

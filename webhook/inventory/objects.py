@@ -53,6 +53,7 @@ class NodeInfo(Read):
     boot_id: str = msgspec.field(name="bootID", default="")
     os_image: str = ""
     kubelet_version: str = ""
+    container_runtime_version: str = ""
 
 
 class NodeStatus(Read):
