@@ -8,17 +8,8 @@ from hypothesis import strategies as st
 
 from tests import builders
 from webhook.kube import Object, names
-from webhook.mutate import cost, node_affinity
+from webhook.mutate import node_affinity
 from webhook.mutate.node_affinity import Wish
-
-
-@pytest.mark.parametrize(
-    ("missing", "rate", "expected"),
-    [(9_000_000_000, 70e6, 9_000_000_000 / 70e6), (0, 70e6, 0.0), (-5, 70e6, 0.0), (5, 0.0, 0.0), (5, -1.0, 0.0)],
-    ids=["bytes at a rate", "size unknown", "negative size", "rate unknown", "negative rate"],
-)
-def test_seconds(missing: int, rate: float, expected: float) -> None:
-    assert cost.seconds(missing, rate) == expected
 
 
 @pytest.mark.parametrize(
@@ -33,12 +24,12 @@ def test_seconds(missing: int, rate: float, expected: float) -> None:
     ],
 )
 def test_weights(savings: list[float], expected: list[int]) -> None:
-    assert cost.weights(savings) == expected
+    assert node_affinity.weights_of(savings) == expected
 
 
 @given(st.lists(st.floats(0, 1e12), max_size=5))
 def test_weights_are_legal_and_in_order(savings: list[float]) -> None:
-    found = cost.weights(savings)
+    found = node_affinity.weights_of(savings)
     assert all(1 <= weight <= 100 for weight in found)
     assert [w for _, w in sorted(zip(savings, found, strict=True))] == sorted(found)
 

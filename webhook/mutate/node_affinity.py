@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from webhook.ec2.zones import ZONE_ID, ZONE_NAME
 from webhook.kube import Object, affinity, names
-from webhook.mutate import cost
 
 MAX_PREFERRED = 2
 """Preferred terms of ours on one pod. Karpenter tries to satisfy each before it gives one up, at a price in time."""
@@ -37,8 +36,17 @@ def prefer(pod: Object, wishes: Sequence[Wish]) -> Object:
     """The pod with a preferred term for each of these, weighed by the seconds each saves."""
     if not wishes:
         return pod
-    weights = cost.weights([wish.seconds for wish in wishes])
+    weights = weights_of([wish.seconds for wish in wishes])
     return affinity.prefer_each(pod, list(zip([wish.requirement for wish in wishes], weights, strict=True)))
+
+
+def weights_of(savings: Sequence[float]) -> list[int]:
+    """Weights of preferred terms, 1 to 100, in proportion to the seconds each saves.
+
+    The scheduler normalises over one pod's own terms, so only the proportion means anything.
+    """
+    most = max(savings, default=0.0)
+    return [min(max(round(100 * saved / most), 1), 100) if most > 0 else 1 for saved in savings]
 
 
 def preferred_labels(pod: Object) -> list[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from webhook.cost.seconds import seconds
 from webhook.inventory.candidates import Candidates
 from webhook.inventory.model import Artifact
 from webhook.kube import Object, names
 from webhook.kube import pod as pods
-from webhook.mutate import cost, node_affinity
+from webhook.mutate import node_affinity
 from webhook.mutate.account import Account, Part
 from webhook.mutate.node_affinity import Wish
 from webhook.policy.model import Placement
@@ -76,7 +77,7 @@ def weigh(
     if warm == nodes and placement is Placement.PREFER:
         account.leave(f"{what}: every candidate holds it")
         return None
-    saved = cost.seconds(artifact.bytes, rate) if warm < nodes else 0.0
+    saved = seconds(artifact.bytes, rate) if warm < nodes else 0.0
     if artifact.bytes == 0 and warm < nodes:
         worth = ", its size is not known yet"
     else:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from webhook.admission.decision import Facts
+from webhook.cost.seconds import seconds
 from webhook.inventory import nodeset
 from webhook.inventory.candidates import Candidates, Demand, claims_of, demand_of, terms_of_claims
 from webhook.inventory.model import Artifact, Inventory
 from webhook.kube import Object, affinity, image, names
 from webhook.kube import pod as pods
 from webhook.kube.toleration import tolerates
-from webhook.mutate import cost
 from webhook.mutate.node_affinity import preferred_zones, required_zones
 
 _MODEL = "--model="
@@ -154,7 +154,7 @@ def _warmth(kind: str, name: str, held: Artifact | None, facts: Facts, demand: D
         name,
         known=True,
         bytes=held.bytes,
-        seconds=cost.seconds(held.bytes, rate),
+        seconds=seconds(held.bytes, rate),
         warm=tuple(inventory.nodes[index].name for index in nodeset.indexes(warm)),
         roomy=(warm & roomy).bit_count(),
         unlabelled=(warm & held.unlabelled).bit_count(),
