@@ -11,8 +11,9 @@ from typing import cast
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.controller.kube_server import LEASE, NAMESPACE, KubeServer, Node, until
+from tests.controller.kube_server import HTML, LEASE, NAMESPACE, Fault, KubeServer, Node, Trouble, until
 from tests.inventory.api import node
+from tests.scripted_http import Answer
 from webhook.controller import intake as intake_module
 from webhook.controller import standing as standing_module
 from webhook.controller.election import Election
@@ -307,6 +308,58 @@ def test_the_api_servers_version_is_asked_for(
         await until(lambda: status.cluster.inventory(time.time()).server == "1.36")
         server.objects["/version"] = {"gitVersion": "v1.37.0"}
         await until(lambda: status.cluster.inventory(time.time()).server == "1.37")
+        following.cancel()
+        await asyncio.wait({following})
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        pytest.param(Answer(403, b"no"), "ClusterRole system:public-info-viewer", id="forbidden"),
+        pytest.param(Answer(404, b"no"), "HTTP 404", id="not served"),
+        pytest.param(Answer(503, b"starting"), "HTTP 503: starting", id="not up yet"),
+        pytest.param(Answer(200, b'{"gitVersion": 1.36}'), "the answer is no version", id="garbage"),
+        pytest.param(HTML, "something else than JSON", id="login page"),
+        pytest.param(Trouble("cut"), "cannot ask the API server for its version", id="broken off"),
+    ],
+)
+def test_a_version_that_is_not_told_is_said_and_asked_for_again_soon(tmp_path: Path, fault: Fault, said: str) -> None:
+    """Not after the minutes between two looks: until it is known, pods get no image volumes."""
+
+    async def scenario(status: Status, server: KubeServer) -> None:
+        broken = True
+        server.fault = lambda _method, path: fault if broken and path == "/version" else None
+        server.objects["/version"] = {"gitVersion": "v1.36.2-eks-1a2b3c4"}
+        following = asyncio.create_task(status.intake.run())
+        await until(lambda: not told(status, "version").passes)
+        assert said in told(status, "version").detail
+        assert not told(status, "version").required
+        assert "RBAC" not in told(status, "version").detail, "our roles say nothing of it"
+        await until(lambda: status.cluster.synced)
+        broken = False
+        await until(lambda: status.cluster.inventory(time.time()).server == "1.36")
+        await until(lambda: told(status, "version").passes)
+        assert told(status, "version").detail == "Kubernetes 1.36"
+        following.cancel()
+        await asyncio.wait({following})
+
+    play(tmp_path, scenario)
+
+
+def test_a_defect_in_asking_for_the_version_stops_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(_self: KubeApi) -> str:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(KubeApi, "version", fails)
+
+    async def scenario(status: Status, _server: KubeServer) -> None:
+        following = asyncio.create_task(status.intake.run())
+        await until(lambda: not told(status, "version").passes)
+        assert told(status, "version").detail == "a defect in Warmpod: RuntimeError; see the log"
+        await until(lambda: status.cluster.synced)
+        assert not following.done()
         following.cancel()
         await asyncio.wait({following})
 

@@ -8,12 +8,21 @@ import pytest
 
 from tests.inventory.api import EPOCH, in_zone, node, read, volume
 from webhook.inventory import snapshot
+from webhook.inventory.candidates import Demand
 from webhook.inventory.cluster import Cluster
 from webhook.inventory.objects import TYPES
 from webhook.inventory.versions import minor
 
 A, B = in_zone("a"), in_zone("b")
-BETA = "failure-domain.beta.kubernetes.io/zone"
+ZONE, BETA = "topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"
+HOST = in_zone("n", key="kubernetes.io/hostname")
+UNLABELLED = {
+    "matchExpressions": [
+        {"key": f"{domain}/{key}", "operator": "DoesNotExist"}
+        for domain in ("topology.kubernetes.io", "failure-domain.beta.kubernetes.io")
+        for key in ("zone", "region")
+    ]
+}
 
 
 def cluster(*objects: Any) -> Cluster:
@@ -33,18 +42,45 @@ def volumes(of: Cluster) -> dict[str, Any]:
         pytest.param({"terms": [A]}, (A,), id="of a zone"),
         pytest.param({"terms": [A, B]}, (A, B), id="of either of two"),
         pytest.param({"terms": None}, (), id="from anywhere"),
-        pytest.param({"terms": None, "labels": {"topology.kubernetes.io/zone": "a"}}, (A,), id="by its label"),
-        pytest.param({"terms": None, "labels": {BETA: "a__b"}}, (in_zone("a", "b", key=BETA),), id="by an old label"),
+        pytest.param({"terms": None, "labels": {ZONE: "a"}}, (A, UNLABELLED), id="by its label"),
+        pytest.param({"terms": None, "labels": {BETA: "a__b"}}, (in_zone("a", "b"), UNLABELLED), id="by an old label"),
+        pytest.param({"terms": None, "labels": {BETA: "a", ZONE: "a"}}, (A, UNLABELLED), id="by both labels"),
         pytest.param({"terms": None, "labels": {"team": "x"}}, (), id="another label"),
         pytest.param(
             {"terms": [A, {}], "labels": {BETA: "b"}},
-            ({"matchExpressions": [*A["matchExpressions"], *in_zone("b", key=BETA)["matchExpressions"]]}, {}),
+            ({"matchExpressions": [*A["matchExpressions"], *B["matchExpressions"]]}, {}),
             id="by both, and an empty term stays empty",
+        ),
+        pytest.param(
+            {"terms": [HOST], "labels": {ZONE: "a"}},
+            tuple({"matchExpressions": [*HOST["matchExpressions"], *x["matchExpressions"]]} for x in (A, UNLABELLED)),
+            id="by a term of another key and a label",
         ),
     ],
 )
 def test_a_bound_volume_is_its_claims(fields: dict[str, Any], terms: Any) -> None:
     assert volumes(cluster(volume(**fields))) == {"team/data": terms}
+
+
+@pytest.mark.parametrize(
+    ("labels", "able"),
+    [
+        pytest.param({ZONE: "a"}, 0b0011, id="its zone"),
+        pytest.param({BETA: "a"}, 0b0011, id="its zone as it was spelled"),
+        pytest.param({BETA: "a__b"}, 0b0111, id="two zones"),
+        pytest.param({"topology.kubernetes.io/region": "r"}, 0b1001, id="its region"),
+    ],
+)
+def test_a_labelled_volume_is_reached_from_where_the_scheduler_says(labels: dict[str, str], able: int) -> None:
+    """Kubernetes 1.36, volume_zone.go: nodes without any label of a zone or region are passed over by the plugin."""
+    inventory = cluster(
+        node("0"),
+        node("1", labels={ZONE: "a"}),
+        node("2", labels={ZONE: "b"}),
+        node("3", labels={"topology.kubernetes.io/region": "r"}),
+        volume(terms=None, labels=labels),
+    ).inventory(EPOCH)
+    assert inventory.candidates(Demand({}, {}, (), (), list(inventory.volumes.values()))).able == able
 
 
 @pytest.mark.parametrize("phase", ["Available", "Released", "Pending", "Failed", ""])

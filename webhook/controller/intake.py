@@ -11,6 +11,7 @@ from webhook.inventory.cluster import Cluster
 from webhook.inventory.objects import Resource
 from webhook.inventory.versions import minor
 from webhook.sources.kube_api import ApiFailure, KubeApi
+from webhook.sources.kube_api.backoff import Backoff, Pace
 from webhook.sources.kube_api.follow import Changed, Listed, follow
 from webhook.sources.kube_api.stats import WatchStats
 
@@ -23,7 +24,7 @@ SILENT_SECONDS = 100.0
 
 _AGAIN_SECONDS = 5.0
 _VERSION_SECONDS = 300.0
-"""Between two looks at the API server's version: an upgrade takes longer."""
+"""Between two looks at the API server's version: an upgrade takes longer. After a failure it is less."""
 _UNREADABLE_SECONDS = 10.0
 _UNREADABLE_SHOWN = 5
 
@@ -39,6 +40,9 @@ class Intake:
         self._known = float("-inf")
         self._defects: dict[Resource, str] = {}
         self._heard: dict[Resource, tuple[float | None, float]] = {}  # the last word's time, and when we noticed
+        self.version = ""
+        """The API server's minor version (`1.36`), as it was last told."""
+        self.version_problem: str | None = None
 
     def __call__(self, change: Listed | Changed) -> None:
         """Fold one change."""
@@ -89,16 +93,22 @@ class Intake:
 
     async def _ask_version(self) -> None:
         """Keep the API server's version; nobody waits for it, and whoever needs it does without while it is unknown."""
-        told = ""
+        backoff = Backoff(Pace())
         while True:
+            wait, problem = _VERSION_SECONDS, None
             try:
-                self._cluster.serve(minor(await self._api.version()))
-                told = ""
+                self.version = minor(await self._api.version())
+                self._cluster.serve(self.version)
+                backoff.reset()
             except ApiFailure as failure:  # what was known before stays: API servers are seldom set back
-                if str(failure) != told:
-                    LOGGER.warning("version not known", extra={"fields": {"error": str(failure)}})
-                told = str(failure)
-            await asyncio.sleep(_VERSION_SECONDS)
+                problem, wait = _of_version(failure), backoff.next(failure.retry_after)
+            except Exception as error:  # noqa: BLE001  whatever it is, the resources are followed on
+                problem = f"a defect in Warmpod: {type(error).__name__}; see the log"
+                LOGGER.exception("asking the version failed")
+            if problem and problem != self.version_problem:
+                LOGGER.warning("version not known", extra={"fields": {"error": problem}})
+            self.version_problem = problem
+            await asyncio.sleep(wait)
 
     async def _tell(self) -> None:
         """Name what cannot be read in the log, some of it; `/readyz` and `/metrics` only count."""
@@ -122,3 +132,13 @@ class Intake:
                 self._defects[resource] = f"a defect in Warmpod: {type(error).__name__}; see the log"
                 LOGGER.exception("following failed", extra={"fields": {"resource": resource}, "throttled": True})
             await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _of_version(failure: ApiFailure) -> str:
+    """Our own roles say nothing of `/version`, so that to apply them would not help."""
+    if failure.kind == "forbidden":
+        return (
+            f"cannot {failure.what}: {failure.text}; Kubernetes' own ClusterRole system:public-info-viewer lets "
+            "everyone read it: is its binding gone?"
+        )
+    return str(failure)

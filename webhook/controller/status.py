@@ -47,6 +47,7 @@ class Status:
             Check("synced", self.cluster.synced, "all listed" if self.cluster.synced else self._missing()),
             *self._snapshot(),
             *self._watches(),
+            self._version(),
             *self._leader(),
             *self._labels(),
             *(self.installation.checks() if self.installation else ()),
@@ -128,6 +129,12 @@ class Status:
                 )
                 checks.append(Check(f"unreadable {resource}", passes=False, detail=detail, required=False))
         return checks
+
+    def _version(self) -> Check:
+        """Where it is not known, pods get no image volumes."""
+        known = self.intake.version
+        detail = self.intake.version_problem or (f"Kubernetes {known}" if known else "the API server has not said yet")
+        return Check("version", self.intake.version_problem is None, detail, required=False)
 
     def _leader(self) -> list[Check]:
         election = self.election

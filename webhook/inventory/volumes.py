@@ -18,13 +18,15 @@ from webhook.kube.pod import objects
 Terms = tuple[Object, ...]
 """Node selector terms, OR-ed; none where the volume can be reached from every node."""
 
-# pkg/scheduler/framework/plugins/volumezone: a label may hold several values.
-_ZONES = (
-    "topology.kubernetes.io/zone",
-    "topology.kubernetes.io/region",
-    "failure-domain.beta.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/region",
-)
+# pkg/scheduler/framework/plugins/volumezone, Kubernetes 1.36: a label may hold several values, its old spelling is
+# matched by the new one of nodes (which all nodes have), and a node without any of them is as good as one of the zone.
+_ZONES = {
+    "topology.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region": "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
+}
+_UNLABELLED: list[Object] = [{"key": key, "operator": "DoesNotExist"} for key in _ZONES]
 _BETWEEN = "__"
 _MOST_KEPT = 4096
 
@@ -84,15 +86,22 @@ def _terms(volume: PersistentVolume) -> Terms:
     labels = _labelled(volume.metadata.labels or {})
     if not labels:
         return tuple(terms)
-    return tuple(_narrowed(term, labels) for term in terms) or ({"matchExpressions": labels},)
+    if not terms:
+        return tuple({"matchExpressions": way} for way in (labels, _UNLABELLED))
+    return tuple(narrowed for term in terms for narrowed in _narrowed(term, labels))
 
 
-def _narrowed(term: Object, labels: list[Object]) -> Object:
+def _narrowed(term: Object, labels: list[Object]) -> list[Object]:
+    """A term of a volume that has such labels, too: for nodes that match them, and for unlabelled ones."""
     expressions = objects(term.get("matchExpressions"))
     if not expressions and not term.get("matchFields"):
-        return term  # it selects nothing, and stays so
-    return {**term, "matchExpressions": [*expressions, *labels]}
+        return [term]  # it selects nothing, and stays so
+    # Unlabelled nodes have no zone that the volume's own term may ask for.
+    is_zonal = any(each.get("key") in _ZONES for each in expressions)
+    ways = [labels] if is_zonal else [labels, _UNLABELLED]
+    return [{**term, "matchExpressions": [*expressions, *way]} for way in ways]
 
 
 def _labelled(labels: Mapping[str, str]) -> list[Object]:
-    return [{"key": key, "operator": "In", "values": labels[key].split(_BETWEEN)} for key in _ZONES if labels.get(key)]
+    found: dict[tuple[str, str], None] = {(now, labels[key]): None for key, now in _ZONES.items() if labels.get(key)}
+    return [{"key": key, "operator": "In", "values": value.split(_BETWEEN)} for key, value in found]
