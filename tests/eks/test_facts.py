@@ -32,7 +32,7 @@ def pods(recipe: Path) -> list[dict[str, Any]]:
 
 
 def test_pods_of_another_user_may_read_what_mountpoint_mounts() -> None:
-    """Without `allow-other` only root may, or the pod's fsGroup: mountpoint-s3-csi-driver v2.7.0, pkg/driver/node/node.go."""
+    """Without `allow-other` only root may, or the pod's fsGroup: mountpoint-s3-csi-driver v2.7.0, node/node.go."""
     contexts = [pod.get("securityContext", {}) for pod in pods(EKS / "mountpoint-s3")]
     assert any(context.get("runAsUser", 0) and "fsGroup" not in context for context in contexts)
     assert "allow-other" in of("mountpoint-s3", "PersistentVolume")["spec"]["mountOptions"]
