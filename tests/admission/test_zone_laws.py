@@ -216,7 +216,10 @@ def test_at_most_two_preferred_terms_are_added(pod: Object, known: Facts) -> Non
 @settings(max_examples=150)
 @given(pods(), facts())
 def test_no_required_zone_leaves_a_pod_without_the_candidates_it_has(pod: Object, known: Facts) -> None:
-    """Zones alone: what is required of warmth is for who acknowledged it."""
+    """Zones alone: what is required of warmth is for who acknowledged it, or wrote it into the pod.
+
+    A requirement on a label of ours may be that of an earlier review, so zones are judged without it (ADR 21).
+    """
     calm = builders.facts(inventory=known.inventory)
     calm = Facts(_zones_only(known), calm.settings, known.inventory, calm.namespace_labels, placement_usable=True)
     made = after(decide(pod, calm))
@@ -245,7 +248,7 @@ def _candidates(pod: Object, spec: Object, inventory: Inventory) -> int:
             if mask >> index & 1
         }
         labels |= {one.label: "warm" for one in inventory.artifacts if one.mask >> index & 1}
-        terms = affinity.required_terms({**pod, "spec": spec})
+        terms = _without_warmth(affinity.required_terms({**pod, "spec": spec}))
         claims = [
             inventory.volumes.get(f"default/{one['persistentVolumeClaim']['claimName']}", ())
             for one in spec.get("volumes") or []
@@ -255,4 +258,16 @@ def _candidates(pod: Object, spec: Object, inventory: Inventory) -> int:
         fits = all(labels.get(key) == value for key, value in selector.items()) and affinity.selects(terms, labels)
         if fits and all(affinity.selects(each, labels) for each in claims):
             found |= 1 << index
+    return found
+
+
+def _without_warmth(terms: list[Object]) -> list[Object]:
+    """Required terms without what they say of our labels; empty where one of them says nothing else."""
+    found = []
+    for term in terms:
+        given = term.get("matchExpressions") or []
+        kept = [one for one in given if not str(one.get("key")).startswith(names.NODE_LABEL_PREFIX)]
+        if given and not kept and not term.get("matchFields"):
+            return []
+        found.append({**term, "matchExpressions": kept})
     return found
