@@ -79,3 +79,16 @@ def test_pages_of_amazon_linux_say_that_the_device_plugin_is_not_in_it(recipe: P
     [alias] = of(recipe.name, "EC2NodeClass")["spec"]["amiSelectorTerms"]
     page = (recipe / "README.md").read_text()
     assert ("NVIDIA's device plugin" in page) == alias["alias"].startswith("al2023@")
+
+
+@recipes
+def test_a_page_says_that_applying_it_sets_the_level_of_a_namespace(recipe: Path) -> None:
+    labels = [
+        each.document["metadata"]["labels"]
+        for each in OBJECTS
+        if each.path == "/api/v1/namespaces" and each.recipe == recipe.name
+    ]
+    said = re.findall(
+        r"sets the PodSecurity level of namespace `inference` to \*(\w+)\*", (recipe / "README.md").read_text()
+    )
+    assert said == [one["pod-security.kubernetes.io/enforce"] for one in labels]
