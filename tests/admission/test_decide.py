@@ -246,6 +246,25 @@ def test_policies_that_want_one_term_share_it() -> None:
     assert reason(decision, "b") == f"shares the term for {builders.CANONICAL_IMAGE} with another policy"
 
 
+def test_a_term_that_one_policy_wants_twice_is_not_shared_with_another() -> None:
+    spec = model(extra="      placement: Prefer")
+    again = spec.replace("\n  models:", "").replace("weights", "again").replace("/models", "/again")
+    decision = decide(builders.gpu_pod(), builders.facts(builders.policy(spec + again)))
+    assert f"shares the term for {builders.MODEL} of this policy" in reason(decision)
+
+
+def test_a_term_that_was_not_to_be_had_is_shared_by_nobody() -> None:
+    images = [f"docker.io/library/image-{index}:1" for index in range(3)]
+    held = [builders.image(name, size=(index + 1) * 2**31) for index, name in enumerate(images)]
+    sent = builders.pod(*(builders.container(f"c{index}", name) for index, name in enumerate(images)))
+    both = builders.facts(
+        builders.policy(IMAGES, name="a"), builders.policy(IMAGES, name="b"), inventory=builders.inventory(*held)
+    )
+    told = [reason(decide(sent, both), name) for name in "ab"]
+    assert all(f"{images[0]}: a pod gets 2 terms, others save more" in each for each in told)
+    assert "shares the term for docker.io/library/image-0:1" not in told[1]
+
+
 def test_a_model_in_a_private_cache_is_no_reason_to_prefer_a_node() -> None:
     decision = decide(
         builders.gpu_pod(),
@@ -410,6 +429,50 @@ def test_a_second_pass_remembers_what_a_redirect_has_overwritten() -> None:
     assert (
         reason(second, "b") == "hydrates weights from s3://acme-models/two/ to /b; weights: no node is known to hold it"
     )
+
+
+def test_models_of_one_source_are_both_remembered() -> None:
+    facts = builders.facts(
+        builders.policy(model("{arg: --model}", path="/a", extra="      redirect: true"), name="a"),
+        builders.policy(
+            model("{arg: --model}", path="/b", extra="      redirect: true").replace("weights", "again"), name="b"
+        ),
+    )
+    first = decide(builders.gpu_pod(None, args=["--model", "s3://acme-models/one/"]), facts)
+    assert first.pod is not None
+    assert first.pod["spec"]["containers"][0]["args"] == ["--model", "/a"]
+    second = decide(first.pod, facts)
+    assert (second.patch, second.warnings) == ([], ())
+    assert [reason(second, name) for name in "ab"] == [reason(first, name) for name in "ab"]
+
+
+def test_who_lost_its_place_is_not_warned_of_what_the_winner_wrote() -> None:
+    facts = builders.facts(
+        builders.policy(model("{arg: --model}", extra="      redirect: true"), name="a"),
+        builders.policy(model("{arg: --model}").replace("cache: nvme", "cache: shared"), name="b"),
+        builders.SHARED_CACHE,
+    )
+    first = decide(builders.gpu_pod(None, args=["--model", "s3://acme-models/one/"]), facts)
+    assert first.pod is not None
+    assert first.policies[1].conflicts == ("weights: policy a mounts weights at /models",)
+    second = decide(first.pod, facts)
+    assert (first.warnings, second.patch, second.warnings) == ((), [], ())
+
+
+def test_a_model_without_a_source_takes_none_of_another_policy() -> None:
+    """A second review finds the other's model at its path; it is not its own for all that."""
+    warm = "      placement: Prefer"
+    facts = builders.facts(
+        builders.policy(model("{annotation: warmpod.dev/model}"), name="a"),
+        builders.policy(model("{env: MODEL_ID}", extra=warm), name="b"),
+        builders.policy(model("{arg: --model}", extra=warm), name="c"),
+    )
+    first = decide(builders.gpu_pod(args=["--model", "/weights"]), facts)
+    assert first.pod is not None
+    second = decide(first.pod, facts)
+    assert (second.patch, second.violations) == ([], ())
+    assert reason(second, "b") == "weights: no source: no env MODEL_ID"
+    assert 'source "/weights"' in reason(second, "c")
 
 
 def test_what_is_remembered_must_still_be_allowed() -> None:

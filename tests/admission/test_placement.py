@@ -180,7 +180,7 @@ def test_require_narrows_to_labelled_nodes_and_a_second_review_finds_its_own_ter
     assert decision.pod is not None
     again = admit(builders.request(decision.pod), known)
     assert reason(again) == (
-        f"requires nodes that hold {NAME} already; prefers nodes that hold {builders.MODEL} already"
+        f"already requires nodes that hold {NAME}; already prefers nodes that hold {builders.MODEL}"
     )
     assert again.seconds_saved == 0
 

@@ -209,7 +209,7 @@ REQUIRE = f"zone: {A}\n      zonePlacement: Require"
             builders.edited(POD, affinity=requiring(within(A))),
             BY_NAME,
             ([], [A]),
-            f"requires nodes in zone {A}, where weights lies already",
+            f"already requires nodes in zone {A}, where weights lies",
             id="the author's own",
         ),
     ],

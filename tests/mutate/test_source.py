@@ -46,13 +46,15 @@ POD = builders.pod(
         ("{value: s3://acme-models/fixed}", Source("s3://acme-models/fixed/", "s3://acme-models/fixed")),
         ("{annotation: warmpod.dev/model}", Source("s3://acme-models/llama/", "s3://acme-models/llama")),
         ("{annotation: other}", NoSource("no source: pod has no annotation other")),
-        ("{label: model}", NoSource('source "llama" (from label model) is not allowed', refused=True)),
+        ("{label: model}", NoSource('source "llama" (from label model) is not allowed', refused="llama")),
         ("{label: other}", NoSource("no source: pod has no label other")),
         ("{env: MODEL}", Source("s3://acme-models/qwen/", "s3://acme-models/qwen")),
         ("{env: FROM}", NoSource("no source: no env FROM")),
         (
             "{env: EVIL}",
-            NoSource('source "s3://acme-models/../evil" (from env EVIL) is not allowed', refused=True),
+            NoSource(
+                'source "s3://acme-models/../evil" (from env EVIL) is not allowed', refused="s3://acme-models/../evil"
+            ),
         ),
         ("{arg: --model}", Source("s3://acme-models/llama/", "s3://acme-models/llama")),
         ("{arg: --tokenizer}", Source("s3://acme-models/tok/", "s3://acme-models/tok/")),
@@ -61,7 +63,7 @@ POD = builders.pod(
             "{expression: \"'s3://acme-models/' + object.metadata.labels.model\"}",
             Source("s3://acme-models/llama/", "s3://acme-models/llama"),
         ),
-        ("{expression: \"'/etc'\"}", NoSource('source "/etc" (by expression) is not allowed', refused=True)),
+        ("{expression: \"'/etc'\"}", NoSource('source "/etc" (by expression) is not allowed', refused="/etc")),
         (
             '{expression: "object.metadata.labels.size()"}',
             NoSource("no source: its expression gave int, not a string"),

@@ -15,9 +15,9 @@ from webhook.kube.podsecurity import allows_volume
 from webhook.mutate import direct
 from webhook.mutate.account import Account, Part
 from webhook.mutate.direct import Direct
-from webhook.mutate.draft import Draft
+from webhook.mutate.draft import Draft, Room
 from webhook.mutate.hydration import hydrate
-from webhook.mutate.load import Load, cache_root, cache_volume, directory_of, misplaced, occupied, recover
+from webhook.mutate.load import Load, Site, cache_root, cache_volume, directory_of, misplaced, occupied, recover
 from webhook.mutate.source import NoSource, Source, resolve, shown
 from webhook.policy.allow import OCI
 from webhook.policy.model import NO_CACHE, Delivery, Model
@@ -53,9 +53,10 @@ def deliver(draft: Draft, matched: Sequence[tuple[Matched, Account]], scene: Sce
     Those that are hydrated share one init container; the others are mounted as they lie.
     """
     found: list[Load | Direct] = []
+    models = [model for each, _ in matched for model in each.policy.models]
     for each, account in matched:
         for model in each.policy.models:
-            wanted = _wanted(draft, each, model, scene, account)
+            wanted = _wanted(draft, each, model, scene, account, models=models)
             if wanted is not None:
                 _join(found, _way(draft, wanted, scene))
     loads = [way for way in found if isinstance(way, Load)]
@@ -88,8 +89,10 @@ def _without_hydration(found: Sequence[Load | Direct], why: str, draft: Draft, s
     return left
 
 
-def _wanted(draft: Draft, each: Matched, model: Model, scene: Scene, account: Account) -> _Wanted | None:
-    """The model with its source, or None and the reason in the account."""
+def _wanted(
+    draft: Draft, each: Matched, model: Model, scene: Scene, account: Account, *, models: Sequence[Model]
+) -> _Wanted | None:
+    """The model, one of those of all matched policies, with its source; or None and the reason in the account."""
 
     def without(why: str) -> _Wanted | None:
         account.leave(f"{model.name}: {why}")
@@ -104,9 +107,10 @@ def _wanted(draft: Draft, each: Matched, model: Model, scene: Scene, account: Ac
         return without(f"no container is named {' or '.join(sorted(chosen))}" if chosen else "no container mounts it")
     source = resolve(model, scene.sent, (room.built for room in rooms), lambda: _bound(scene, each))
     if isinstance(source, NoSource):
-        recovered = recover(model, draft, rooms, site) or direct.recover_direct(model, draft, rooms)
+        recovered = _recovered(draft, model, rooms, site, models=models, refused=source.refused)
         if recovered is None:
-            if source.refused:
+            # Who names a path that is mounted does not go without it: a redirect says so, or the author.
+            if source.refused is not None and not any(source.refused.rstrip("/") in room.mounts for room in rooms):
                 account.warnings.append(
                     f"policy {policy.name}: model {model.name}: {source.reason}, the pod starts without it; "
                     f"allowed: {', '.join(model.allow)}"
@@ -114,6 +118,23 @@ def _wanted(draft: Draft, each: Matched, model: Model, scene: Scene, account: Ac
             return without(source.reason)
         source = recovered
     return _Wanted(policy.name, policy.accelerators, model, source, tuple([room.name for room in rooms]), account)
+
+
+def _recovered(
+    draft: Draft, model: Model, rooms: Sequence[Room], site: Site, *, models: Sequence[Model], refused: str | None
+) -> Source | None:
+    """The source that an earlier review found, where what named it now names the path that a redirect put there."""
+    kind = model.source.kind
+    # A redirect writes into arguments and variables, and nowhere else. What an expression reads may be these.
+    if kind not in {"arg", "env", "expression"}:
+        return None
+    if kind != "expression" and not any(one.redirect and one.mount_path == refused for one in models):
+        return None
+    # Models of one source share an argument, which bears the name of the first. At a path that two policies have, it
+    # could be the other one's.
+    path = model.mount_path.rstrip("/")
+    is_alone = kind != "expression" and [one.mount_path.rstrip("/") for one in models].count(path) == 1
+    return recover(model, draft, rooms, site, by_name=not is_alone) or direct.recover_direct(model, draft, rooms)
 
 
 def _is_always_hydrated(model: Model) -> bool:

@@ -214,17 +214,18 @@ def misplaced(load: Load, site: Site) -> str:
     return ""
 
 
-def recover(model: Model, draft: Draft, rooms: Sequence[Room], site: Site) -> Source | None:
+def recover(model: Model, draft: Draft, rooms: Sequence[Room], site: Site, *, by_name: bool) -> Source | None:
     """The source that an earlier review of this pod gave the model, when what named it now names the mounted path.
 
-    It is taken only where the policy allows it and the target containers mount just that source's directory.
+    It is taken only where the policy allows it and the target containers mount just that source's directory. `by_name`:
+    and where the init container was told the model's own name, not that of another one of the same source.
     """
     existing = draft.rooms.get(names.INIT_CONTAINER)
     if existing is None or existing.built.get("image") != site.hydrator_image:
         return None
     mounts = [room.mounts.get(model.mount_path.rstrip("/")) for room in rooms]
     for argument in existing.values("args")[:_MAX_ARGUMENTS]:
-        source = _source_of(argument, model)
+        source = _source_of(argument, model, by_name=by_name)
         if source is None or not allowed(source, model.allow):
             continue
         end = f"{directory_of(source, model.files.text)}/current"
@@ -233,14 +234,16 @@ def recover(model: Model, draft: Draft, rooms: Sequence[Room], site: Site) -> So
     return None
 
 
-def _source_of(argument: object, model: Model) -> str | None:
+def _source_of(argument: object, model: Model, *, by_name: bool) -> str | None:
     if not isinstance(argument, str) or len(argument) > _MAX_ARGUMENT or not argument.startswith("--model="):
         return None
     try:
         told = msgspec.json.decode(argument.removeprefix("--model=").replace("$$", "$"))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    if not isinstance(told, dict) or told.get("cache") != cache_path(model.cache) or told.get("name") != model.name:
+    if not isinstance(told, dict) or told.get("cache") != cache_path(model.cache):
+        return None
+    if by_name and told.get("name") != model.name:
         return None
     source = told.get("source")
     if not isinstance(source, str):

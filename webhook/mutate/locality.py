@@ -103,7 +103,8 @@ def _hindrance(inside: int, nodes: int, bounds: Bounds) -> str:
     if nodes and not inside:
         return f"none of {nodes} candidates is known to be in it"
     if bounds.loose:
-        return f"where claim {', '.join(bounds.loose[:3])} is bound is not known"
+        named = ", ".join(bounds.loose[:3])
+        return f"where {f'claim {named} is' if len(bounds.loose) == 1 else f'claims {named} are'} bound is not known"
     return ""
 
 

@@ -107,12 +107,12 @@ def settle(pod: Object, choices: Sequence[Choice], zones: Collection[Label] = ()
         if choice.placement is Placement.REQUIRE:
             before, pod = pod, node_affinity.require(pod, choice.wish)
             if pod is before:
-                account.do(Part.PLACEMENT, f"requires {choice.place} already")
+                account.do(Part.PLACEMENT, f"already requires {choice.place}")
             else:
                 saved += choice.seconds
                 account.do(Part.PLACEMENT, f"requires {choice.place}: {choice.told}")
         elif label in there:
-            account.do(Part.PLACEMENT, f"prefers {choice.place} already")
+            account.do(Part.PLACEMENT, f"already prefers {choice.place}")
         else:
             new.append(choice)
     new.sort(key=lambda choice: (-choice.seconds, choice.wish.label, choice.wish.value))
@@ -120,13 +120,15 @@ def settle(pod: Object, choices: Sequence[Choice], zones: Collection[Label] = ()
     for choice in new[:room]:
         saved += choice.seconds
         choice.account.do(Part.PLACEMENT, f"prefers {choice.place}: {choice.told}")
-    for choice in new[room:]:
-        most = node_affinity.MAX_PREFERRED
-        choice.account.leave(f"{choice.name}: a pod gets {most} terms, others save more")
+    lost = {_label(choice) for choice in new[room:]}
     for choice in choices:
-        if speakers[_label(choice)] is not choice:
-            told = f"shares the term for {choice.name} with another policy"
-            choice.account.do(Part.PLACEMENT, told)
+        speaker = speakers[_label(choice)]
+        if _label(choice) in lost:
+            most = node_affinity.MAX_PREFERRED
+            choice.account.leave(f"{choice.name}: a pod gets {most} terms, others save more")
+        elif speaker is not choice:
+            whose = "of this policy" if speaker.account is choice.account else "with another policy"
+            choice.account.do(Part.PLACEMENT, f"shares the term for {choice.name} {whose}")
     return node_affinity.prefer(pod, [choice.wish for choice in new[:room]]), saved
 
 

@@ -22,10 +22,10 @@ class Source(NamedTuple):
 
 
 class NoSource(NamedTuple):
-    """Why there is none. `refused` when the pod named one that the policy does not allow."""
+    """Why there is none. `refused` is what the pod named, where the policy does not allow that."""
 
     reason: str
-    refused: bool = False
+    refused: str | None = None
 
 
 def resolve(
@@ -41,7 +41,7 @@ def resolve(
         return written
     canonical = canonical_source(written)
     if canonical is None or not allowed(canonical, model.allow):
-        return NoSource(f"source {shown(written)} ({_origin(model.source)}) is not allowed", refused=True)
+        return NoSource(f"source {shown(written)} ({_origin(model.source)}) is not allowed", refused=written)
     return Source(canonical, written)
 
 
