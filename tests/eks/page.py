@@ -34,11 +34,12 @@ or Mountpoint recipe where models lie there anyway. [When it helps](when-it-help
 worth; `warmpod estimate` does so for your sizes.
 
 To use one: change what its page names under *Change first* (by GNU's `sed`), look at `kubectl kustomize
-manifests/eks/<recipe>`, apply it, and put `policies/policy.yaml` to Warmpod's policies ([install](install.md#policies)). Policies are in mode Enforce
-and touch only pods that name a model by the annotation `warmpod.dev/model`; with the overlay `audit`, or `mode: Audit`,
-nothing is changed and everything is told. Recipes for other kinds of sources can be in force together: one for `s3://`,
-s3-express, fsx-lustre-static and image-volume. (`warmpod lint` then warns of s3-express, W003: it cannot see that part
-of the source's name keeps the pods apart. A test shows that it does.)
+manifests/eks/<recipe>`, apply it, and put `policies/policy.yaml` to Warmpod's policies
+([install](install.md#policies)). Policies are in mode Enforce and touch only pods that name a model by the annotation
+`warmpod.dev/model`; with the overlay `audit`, or `mode: Audit`, nothing is changed and everything is told. Recipes for
+other kinds of sources can be in force together: one for `s3://`, s3-express, fsx-lustre-static and image-volume.
+(`warmpod lint` then warns of s3-express, W003: it cannot see that part of the source's name keeps the pods apart. A
+test shows that it does.)
 
 ### What the files are held to
 
