@@ -92,3 +92,10 @@ def test_a_page_says_that_applying_it_sets_the_level_of_a_namespace(recipe: Path
         r"sets the PodSecurity level of namespace `inference` to \*(\w+)\*", (recipe / "README.md").read_text()
     )
     assert said == [one["pod-security.kubernetes.io/enforce"] for one in labels]
+
+
+@recipes
+def test_a_page_says_whose_role_reads_the_bucket(recipe: Path) -> None:
+    """Karpenter's default hop limit is 1: metadataOptions in karpenter.k8s.aws_ec2nodeclasses.yaml of v1.14.1."""
+    reads = "s3://acme-models" in (recipe / "policies" / "policy.yaml").read_text()
+    assert ("reads the bucket by the pod's own role" in (recipe / "README.md").read_text()) == reads
