@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -19,6 +20,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # And pytest would rewrite the asserts of every file anew, for which it takes longer than for importing them.
 sys.dont_write_bytecode = False
 
+# A law holds, or it does not: an example that took 200 ms, or ten that took a second to draw, tell of a busy machine.
+settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 HERE = Path(__file__).parent
 LONGEST = ("cluster", "image", "hydrator", "controller", "server")
