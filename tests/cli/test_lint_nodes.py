@@ -116,14 +116,30 @@ def test_findings_of_nodes_stay_when_policies_are_mended() -> None:
         ([], 2, "--nodes"),
         (["--nodes", "absent.yaml"], 2, "absent.yaml"),
         (["--nodes", "empty"], 2, "no *.yaml or *.yml file here"),
-        (["--nodes", "policies"], 3, "no WarmPolicy"),
-        (["--nodes", "binary.yaml"], 1, ""),
+        (["--nodes", "policies"], 3, "note: policies: no document of nodes or volumes in these files"),
+        (["--nodes", "binary.yaml"], 1, "note: 0 documents of nodes and volumes: 1 error"),
+        (["--nodes", "absent.yaml"], 2, "error: absent.yaml: No such file or directory"),
+        (["--nodes", "circle"], 2, "error: circle: links lead in a circle"),
+        (["--nodes", "/dev/null"], 2, "error: /dev/null: neither a regular file nor a directory; - reads stdin"),
+        (["empty", "--nodes", "none.yaml"], 3, "note: empty, none.yaml: no WarmPolicy in these files"),
     ],
-    ids=["nothing", "absent", "empty", "nothing of nodes", "no text"],
+    ids=[
+        "nothing",
+        "absent",
+        "empty",
+        "nothing of nodes",
+        "no text",
+        "said of a file",
+        "circle",
+        "device",
+        "policies, too",
+    ],
 )
 def test_what_cannot_be_looked_at(arguments: list[str], code: int, words: str) -> None:
     Path("empty").mkdir()
     Path("binary.yaml").write_bytes(b"\xff\xfe\x00")
+    Path("none.yaml").write_text("kind: Thing\n")
+    Path("circle").symlink_to("circle")
     result = invoke(*arguments)
     assert result.exit_code == code, result.output
     assert words in result.stderr

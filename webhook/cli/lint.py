@@ -90,7 +90,7 @@ def command(
     elif not diff:
         render.show(table_text(findings))
     if sources or node_files:
-        say("note", linting.summary(findings, (*directories, *nodes)))
+        say("note", linting.summary(findings, directories, nodes))
     worst = ("error", "warning", "info") if strict else ("error", "warning")
     if any(findings.count(severity) for severity in worst):
         ctx.exit(ExitCode.FINDINGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import sys
 import tempfile
@@ -80,12 +81,22 @@ def node_files(places: Sequence[str], policies: Sequence[Source]) -> tuple[Sourc
         except NoPolicies as error:
             raise CouldNotRun(f"{place}: no *.yaml or *.yml file here", hint=_NODES_HINT) from error
         except CouldNotRun as error:
-            raise CouldNotRun(error.message, hint=_NODES_HINT) from error
+            words = error.message if Path(place).is_dir() else f"{place}: {_missing(place)}"
+            raise CouldNotRun(words, hint=_NODES_HINT) from error
         for source in sources:
             path = os.path.realpath(source.file)
             if path not in taken:
                 found.setdefault(path, source)
     return tuple(found.values())
+
+
+def _missing(place: str) -> str:
+    """Why what was named is neither read as a file nor as a directory."""
+    try:
+        Path(place).stat()
+    except OSError as error:
+        return "links lead in a circle" if error.errno == errno.ELOOP else error.strerror or str(error)
+    return "neither a regular file nor a directory; - reads stdin"
 
 
 _NODES_HINT = "--nodes takes files and directories of EC2NodeClass, NodePool, PersistentVolume, StorageClass"
@@ -183,14 +194,17 @@ def _coloured(line: str) -> str:
     return click.style(line, fg=colour) if colour else line
 
 
-def summary(findings: Findings, places: Sequence[str]) -> str:
-    """One line: how many policies, how many findings of each kind, and what to do next."""
+def summary(findings: Findings, directories: Sequence[str], nodes: Sequence[str]) -> str:
+    """One line: how many policies and documents, how many findings of each kind, and what to do next."""
     if not findings.policies and not findings.documents and not findings.problems:
-        return f"{', '.join(places)}: no WarmPolicy in these files"
+        what = "WarmPolicy" if directories else "document of nodes or volumes"
+        return f"{', '.join((*directories, *nodes))}: no {what} in these files"
     head = f"{findings.policies} {'policy' if findings.policies == 1 else 'policies'}"
-    if findings.documents:
-        nodes = f"{count(findings.documents, 'document')} of nodes and volumes"
-        head = f"{head}, {nodes}" if findings.policies else nodes
+    if not findings.policies and not directories:
+        head = count(findings.documents, "document") + " of nodes and volumes"
+    elif findings.documents:
+        documents = f"{count(findings.documents, 'document')} of nodes and volumes"
+        head = f"{head}, {documents}" if findings.policies else documents
     head += ": "
     if not findings.problems:
         tail = f"; {len(findings.ignored)} silenced" if findings.ignored else ""

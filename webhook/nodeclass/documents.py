@@ -111,11 +111,16 @@ def read(sources: Iterable[Source]) -> NodeDocuments:
         pieces = _Pieces(source.text)
         known = {pieces.number(tree.root.line) for tree in trees}
         passed = {pieces.number(tree.root.line) for tree in strange}
+        last = max((tree.root.line for tree in trees), default=0)
         for each in faults:
             number = pieces.number(each.line)
             if each.code == "P002" and number in known:
                 number -= 1  # what ends too early is told of on the line after it
-            if number not in passed and (number in known or each.code in _OF_FILES or pieces.is_one_of_ours(number)):
+            if each.code == "P005" and each.line > last:
+                # A limit of the file, perhaps: what comes after it was not read, whosever document met the limit.
+                if pieces.is_one_of_ours(number, on=True):
+                    problems.append(each)
+            elif number not in passed and (number in known or each.code in _OF_FILES or pieces.is_one_of_ours(number)):
                 problems.append(each)
     return NodeDocuments(tuple(found), tuple(problems))
 
@@ -136,9 +141,9 @@ class _Pieces:
         """Which document holds a line."""
         return bisect_right(self._lines, line) - 1
 
-    def is_one_of_ours(self, number: int) -> bool:
-        """Whether a document that cannot be read says that it is of a kind above."""
-        end = self._starts[number + 1] if number + 1 < len(self._starts) else len(self._text)
+    def is_one_of_ours(self, number: int, *, on: bool = False) -> bool:
+        """Whether a document that cannot be read says that it is of a kind above; with `on`, it or any after it."""
+        end = self._starts[number + 1] if not on and number + 1 < len(self._starts) else len(self._text)
         return any(match[1] in _NAMES for match in _KIND.finditer(self._text, self._starts[number], end))
 
 
