@@ -355,16 +355,21 @@ def test_nothing_baked_is_nothing_to_check(tmp_path: Path) -> None:
         (["check", "--plan", "PLAN", "--digests", "FILE"], "docs/bake.md"),
         (["check", "--plan", "PLAN", "--dump", "DUMP", "--fail-on", "old"], "is no kind of finding"),
         (["check"], "--plan"),
+        (["check", "--plan", "ENDLESS", "--dump", "DUMP"], "more than 16 MiB"),
+        (["check", "--plan", "PLAN", "--digests", "ENDLESS"], "more than 64 MiB"),
+        (["plan", "--dump", "DUMP", "--layers", "ENDLESS"], "more than 64 MiB"),
+        (["plan", "--dump", "DUMP", "--registry", "--docker-config", "ENDLESS"], "more than 4 MiB"),
     ],
     ids=[
         "two-inventories", "since", "bad-dump", "no-dump", "bad-inventory", "no-inventory", "no-records", "pool",
         "empty-pool", "bad-layers", "no-layers", "bad-login", "budget", "platform", "unpacked", "bad-plan", "no-plan",
-        "bad-digests", "fail-on", "plan-missing",
+        "bad-digests", "fail-on", "plan-missing", "endless-plan", "endless-digests", "endless-layers", "endless-login",
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_told(arguments: list[str], said: str, dump: Path, plan: Path, tmp_path: Path) -> None:
     (tmp_path / "garbage").write_text("<garbage>")
     files = {"FILE": tmp_path / "garbage", "NONE": tmp_path / "none", "DUMP": dump, "PLAN": plan}
+    files["ENDLESS"] = Path("/dev/zero")
     done = bake(*(files.get(one, one) for one in arguments))
     assert done.exit_code == 2
     assert any(each in done.stderr for each in said.split("|")), done.stderr

@@ -50,6 +50,11 @@ def test_the_memory_limit_counts_and_programs_read_json() -> None:
     assert all(row["why"] and row["source"] for row in document["settings"])
 
 
+def test_a_client_named_twice_counts_once() -> None:
+    arguments = ("--client", "vllm", "--network", "100", "--output", "yaml")
+    assert run("--client", "vllm", *arguments).stdout == run(*arguments).stdout
+
+
 @pytest.mark.parametrize("client", sorted({each.client for each in profiles().outside}))
 def test_what_no_variable_sets_is_said(client: str) -> None:
     found = run("--client", client)
@@ -62,8 +67,10 @@ def test_what_no_variable_sets_is_said(client: str) -> None:
     [
         (("--client", "s5cmdd"), "did you mean s5cmd?"),
         (("--client", "zzz"), "they are arrow, aws-cli, "),
+        (("--client", "VLLM"), "did you mean vllm?"),
         (("--instance-type", "p5.48xlarg"), "did you mean p5.48xlarge?"),
-        (("--instance-type", "zzz"), "give --network instead"),
+        (("--instance-type", "m5.large"), "--network says it of any other"),
+        (("--instance-type", "zzz"), "--network says it of any other"),
         (("--instance-type", "p5.48xlarge", "--network", "100"), "leave the other one out"),
         (("--memory", "much"), "write 64Gi or 68719476736"),
         (("--memory", "-1Gi"), "write 64Gi or 68719476736"),

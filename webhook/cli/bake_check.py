@@ -99,10 +99,11 @@ def check(
 
 
 def _read(path: Path) -> Written:
-    from webhook.report.bake_document import UnreadablePlan, read
+    from webhook.report.bake_document import MOST_BYTES, UnreadablePlan, read
 
     try:
-        return read(path.read_bytes())
+        with path.open("rb") as stream:
+            return read(stream.read(MOST_BYTES + 1))
     except OSError as error:
         raise CouldNotRun(f"--plan: {path}: {error.strerror or error}") from error
     except UnreadablePlan as error:

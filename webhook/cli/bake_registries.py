@@ -126,7 +126,8 @@ def _layers(one: _Image) -> tuple[Layer, ...]:
 
 def _read(path: Path, flag: str, kind: Any) -> Any:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
     except OSError as error:
         raise CouldNotRun(f"{flag}: {path}: {error.strerror or error}") from error
     if len(data) > _MOST_BYTES:

@@ -15,6 +15,8 @@ from webhook.cost.volume import Reader, VolumeKind
 if TYPE_CHECKING:
     from webhook.cost.situation import Node, Techniques, Workload
 
+_MOST_BYTES = 2**50
+_ENDS = (1e-15, 1e18)  # of any figure: what is reckoned with these stays finite
 _COUNT = click.IntRange(min=1, max=1024)
 
 
@@ -165,6 +167,8 @@ def _size(flag: str, text: str) -> int:
         found = parse(text.strip())
     except InvalidQuantity as error:
         raise CouldNotRun(f"{flag}: {error}", hint="write bytes as Kubernetes does: 9.4G, 17Gi") from error
+    if found > _MOST_BYTES:
+        raise CouldNotRun(f"{flag}: {text} is more than 1Pi", hint="write bytes as Kubernetes does: 9.4G, 17Gi")
     if found < 0 or found.denominator != 1:
         raise CouldNotRun(f"{flag}: {text} is no number of bytes", hint="write bytes as Kubernetes does: 9.4G, 17Gi")
     return int(found)
@@ -201,9 +205,10 @@ def _given(assume: tuple[str, ...]) -> Mapping[str, float]:
             value = float(number)
         except ValueError:
             value = math.nan
-        if not (0 < value < math.inf or (value == 0 and figures()[name].unit == "s")):
-            raise CouldNotRun(
-                f"--assume: {name}: {number!r} is no number above zero", hint=f"it is in {figures()[name].unit}"
-            )
+        unit = figures()[name].unit
+        if not (value > 0 or (value == 0 and unit == "s")):
+            raise CouldNotRun(f"--assume: {name}: {number!r} is no number above zero", hint=f"it is in {unit}")
+        if value and not _ENDS[0] <= value <= _ENDS[1]:
+            raise CouldNotRun(f"--assume: {name}: {number!r} is no number to reckon with", hint=f"it is in {unit}")
         found[name] = value
     return found

@@ -46,6 +46,7 @@ def command(
     from webhook.clients.profiles import profiles
     from webhook.clients.tuning import tuning
 
+    names = tuple(dict.fromkeys(names))
     clients = _clients(names)
     classes = _classes(network, instance_type)
     limit = _memory(memory)
@@ -68,7 +69,7 @@ def _clients(names: Sequence[str]) -> frozenset[str]:
     known = catalogue()
     for name in names:
         if name not in known.clients:
-            near = difflib.get_close_matches(name, known.clients, n=1)
+            near = difflib.get_close_matches(name.lower(), known.clients, n=1)
             hint = f"did you mean {near[0]}?" if near else f"they are {', '.join(sorted(known.clients))}"
             raise CouldNotRun(f"--client: no client is called {name!r}", hint=hint)
     return known.whole(names or known.clients)
@@ -84,8 +85,11 @@ def _classes(network: str | None, instance_type: str | None) -> tuple[int, ...]:
     found = instance(instance_type)
     if found is None:
         near = difflib.get_close_matches(instance_type, instances(), n=1)
-        hint = f"did you mean {near[0]}?" if near else "give --network instead"
-        raise CouldNotRun(f"--instance-type: {instance_type!r} is not known", hint=hint)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise CouldNotRun(
+            f"--instance-type: {instance_type!r} is no instance type with accelerators that is known here",
+            hint=f"{meant}--network says it of any other",
+        )
     return (network_class(found.s3),)
 
 

@@ -18,7 +18,8 @@ from webhook.kube import Object
 from webhook.report.bake import Item, Plan
 
 SCHEMA = 1
-_MOST_BYTES = 16 * 2**20
+MOST_BYTES = 16 * 2**20
+"""What is read of a plan; a longer one is refused."""
 
 
 class UnreadablePlan(ValueError):
@@ -74,8 +75,8 @@ def document(plan: Plan, *, platform: str, counted: str, nodes: int) -> Object:
 
 def read(data: bytes) -> Written:
     """What a document says was baked. Raises UnreadablePlan, and nothing else, whatever the bytes are."""
-    if len(data) > _MOST_BYTES:
-        raise UnreadablePlan(f"more than {_MOST_BYTES >> 20} MiB")
+    if len(data) > MOST_BYTES:
+        raise UnreadablePlan(f"more than {MOST_BYTES >> 20} MiB")
     try:
         found = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

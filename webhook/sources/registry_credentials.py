@@ -49,7 +49,8 @@ class Credentials:
     def read(cls, path: Path) -> Credentials:
         """The file's. Raises UnreadableCredentials."""
         try:
-            data = path.read_bytes()
+            with path.open("rb") as stream:
+                data = stream.read(_MOST_BYTES + 1)
         except OSError as error:
             raise UnreadableCredentials(f"{path}: {error.strerror or error}") from None
         try:
