@@ -336,6 +336,15 @@ BROKEN: Mapping[str, Case] = {
         "ClusterRole",
         works=True,
     ),
+    "the RBAC of the version before": Case(
+        replace(healthy(), rights={one: Seen(one.resource != "persistentvolumes") for one in needed()}),
+        f"{WORKS}; but service account warmpod-system/warmpod may not: list persistentvolumes, watch persistentvolumes",
+        "rights",
+        "pods are placed as if their volumes could be reached from every node",
+        "kubectl apply -k",
+        State.WARNING,
+        works=True,
+    ),
     "versions differ": Case(
         replace(healthy(), replicas=Seen([replica(PODS[0]), replica(PODS[1], version="1.3.0")])),
         f"{WORKS}; but replicas run different versions: 1.2.3 (warmpod-a), 1.3.0 (warmpod-b)",

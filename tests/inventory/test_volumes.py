@@ -105,6 +105,22 @@ def test_affinity_that_says_nothing_restricts_nothing(affinity: Any) -> None:
     assert volumes(cluster(read("persistentvolumes", content))) == {"team/data": ()}
 
 
+@pytest.mark.parametrize(
+    "term",
+    [
+        {"matchExpressions": [{"key": key, "operator": "In", "values": [["x"]]}]}
+        for key in (["topology.kubernetes.io/zone"], None, 5, {})
+    ]
+    + [{"matchExpressions": 5}, {"matchExpressions": [None, 1, "x"]}, {"matchFields": "x"}],
+    ids=str,
+)
+@pytest.mark.parametrize("labels", [{}, {ZONE: "a"}], ids=["plain", "labelled"])
+def test_odd_terms_of_a_dump_break_nothing(term: dict[str, Any], labels: dict[str, str]) -> None:
+    inventory = cluster(node("0", labels={ZONE: "a"}), volume(terms=[term], labels=labels)).inventory(EPOCH)
+    assert inventory.candidates(Demand({}, {}, (), (), [inventory.volumes["team/data"]])).able == 0
+    assert snapshot.decode(snapshot.encode(inventory)).volumes == inventory.volumes
+
+
 def test_volumes_come_go_and_are_bound_to_others() -> None:
     found = cluster(volume(terms=[A]))
     first = found.inventory(EPOCH)

@@ -7,11 +7,13 @@ from typing import Any
 
 from webhook.doctor.advice import APPLY
 from webhook.doctor.deployment import ACCOUNT, account
-from webhook.doctor.evidence import NODE_POLICY, Absent, Evidence, Failed, Seen, within
+from webhook.doctor.evidence import NODE_POLICY, Absent, Evidence, Failed, Right, Seen, within
 from webhook.doctor.finding import Finding, failure, note, ok, unseen, warning
 from webhook.kube.pod import objects
 
 _SHOWN = 6
+_DISPENSABLE = {"persistentvolumes": "pods are placed as if their volumes could be reached from every node"}
+"""Rights that the controller does without, and what comes of that."""
 
 
 def rights(evidence: Evidence) -> Iterator[Finding]:
@@ -19,18 +21,25 @@ def rights(evidence: Evidence) -> Iterator[Finding]:
     name = account(evidence.deployment)
     asked = evidence.rights
     unknown = next((one for one in asked.values() if not isinstance(one, Seen)), None)
-    missing = sorted(str(right) for right, look in asked.items() if isinstance(look, Seen) and not look.value)
+    missing = [right for right, look in asked.items() if isinstance(look, Seen) and not look.value]
+    who = f"service account {evidence.namespace}/{name}"
+    advice = f"its Role, ClusterRole and their bindings are in manifests/base; {APPLY}"
+    if needed := [right for right in missing if right.resource not in _DISPENSABLE]:
+        yield failure("rights", f"{who} may not: {_listed(needed)}", advice)
+    for resource, effect in _DISPENSABLE.items():
+        if lacking := [right for right in missing if right.resource == resource]:
+            yield warning("rights", f"{who} may not: {_listed(lacking)}; {effect}", advice)
     if missing:
-        listed = ", ".join(missing[:_SHOWN]) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
-        yield failure(
-            "rights",
-            f"service account {evidence.namespace}/{name} may not: {listed}",
-            f"its Role, ClusterRole and their bindings are in manifests/base; {APPLY}",
-        )
-    elif unknown is not None or not asked:
+        return
+    if unknown is not None or not asked:
         yield unseen("rights", "the rights of the controller's account", unknown or Failed("nobody asked"))
     else:
-        yield ok("rights", f"service account {evidence.namespace}/{name} may make all {len(asked)} calls that it makes")
+        yield ok("rights", f"{who} may make all {len(asked)} calls that it makes")
+
+
+def _listed(rights: list[Right]) -> str:
+    names = sorted(map(str, rights))
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def node_policy(evidence: Evidence) -> Iterator[Finding]:

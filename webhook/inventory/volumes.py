@@ -26,7 +26,8 @@ _ZONES = {
     "failure-domain.beta.kubernetes.io/zone": "topology.kubernetes.io/zone",
     "failure-domain.beta.kubernetes.io/region": "topology.kubernetes.io/region",
 }
-_UNLABELLED: list[Object] = [{"key": key, "operator": "DoesNotExist"} for key in _ZONES]
+_KEYS = tuple(_ZONES)  # what a dump calls a key may be a list, of which a tuple can be asked
+_UNLABELLED: list[Object] = [{"key": key, "operator": "DoesNotExist"} for key in _KEYS]
 _BETWEEN = "__"
 _MOST_KEPT = 4096
 
@@ -97,7 +98,7 @@ def _narrowed(term: Object, labels: list[Object]) -> list[Object]:
     if not expressions and not term.get("matchFields"):
         return [term]  # it selects nothing, and stays so
     # Unlabelled nodes have no zone that the volume's own term may ask for.
-    is_zonal = any(each.get("key") in _ZONES for each in expressions)
+    is_zonal = any(each.get("key") in _KEYS for each in expressions)
     ways = [labels] if is_zonal else [labels, _UNLABELLED]
     return [{**term, "matchExpressions": [*expressions, *way]} for way in ways]
 
