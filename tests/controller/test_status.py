@@ -366,11 +366,24 @@ def test_a_defect_in_asking_for_the_version_stops_nothing_else(tmp_path: Path, m
     play(tmp_path, scenario)
 
 
-def test_volumes_that_are_forbidden_are_told_of(tmp_path: Path) -> None:
-    async def scenario(status: Status, _server: KubeServer) -> None:
-        sync(status)
-        found = told(status, "watch persistentvolumes")
-        assert found.passes
-        assert "the zones of volumes are not known; apply the RBAC" in found.detail
+@pytest.mark.parametrize(
+    ("fault", "passes", "said"),
+    [
+        pytest.param(Answer(403, b"no"), True, "not allowed: the zones of volumes are not known", id="forbidden"),
+        pytest.param(Answer(500, b"boom"), False, "HTTP 500: boom", id="broken"),
+        pytest.param(Trouble("cut"), False, "cannot watch persistentvolumes", id="broken off"),
+        pytest.param(Trouble("hang"), True, "not listed yet", id="hanging"),
+    ],
+)
+def test_volumes_that_cannot_be_read_hold_up_nothing(tmp_path: Path, fault: Fault, said: str, *, passes: bool) -> None:
+    async def scenario(status: Status, server: KubeServer) -> None:
+        server.fault = lambda _method, path: fault if path.endswith("/persistentvolumes") else None
+        following = asyncio.create_task(status.intake.run())
+        await written(status)
+        await until(lambda: said in told(status, "watch persistentvolumes").detail)
+        assert told(status, "watch persistentvolumes").passes == passes
+        assert is_ready(status.checks())
+        following.cancel()
+        await asyncio.wait({following})
 
     play(tmp_path, scenario)

@@ -118,7 +118,8 @@ class Status:
         for resource, stats in self.intake.stats.items():
             problem = self.intake.problem(resource)
             if problem is None and not stats.synced:
-                problem = _ABSENT.get(resource, _UNSERVED) if resource in OPTIONAL else "not listed yet"
+                # Until the API server has said so, what is not there yet is only late.
+                problem = _ABSENT.get(resource, _UNSERVED) if stats.restarts["unserved"] else "not listed yet"
                 checks.append(Check(f"watch {resource}", resource in OPTIONAL, problem, required=False))
                 continue
             detail = problem or f"{stats.lists} lists, {sum(stats.restarts.values())} restarts"
