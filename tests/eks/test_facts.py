@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.eks.recipes import EKS, OBJECTS, RECIPES
+from webhook.lint.node_paths import SYSTEMS
 
 recipes = pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
 
@@ -99,3 +100,12 @@ def test_a_page_says_whose_role_reads_the_bucket(recipe: Path) -> None:
     """Karpenter's default hop limit is 1: metadataOptions in karpenter.k8s.aws_ec2nodeclasses.yaml of v1.14.1."""
     reads = "s3://acme-models" in (recipe / "policies" / "policy.yaml").read_text()
     assert ("reads the bucket by the pod's own role" in (recipe / "README.md").read_text()) == reads
+
+
+def test_a_path_of_al2023_is_said_to_be_on_bottlerocket_s_data_volume() -> None:
+    """As lint has it: `/mnt` is a bind mount of it, packages/release/mnt.mount of bottlerocket-core-kit."""
+    [bottlerocket] = [system for system in SYSTEMS if system.title == "Bottlerocket"]
+    assert "/mnt" in bottlerocket.writable
+    page = (EKS / "bottlerocket-raid0-soci" / "README.md").read_text()
+    [line] = [line for line in page.splitlines() if "`/mnt/k8s-disks`" in line]
+    assert "data volume" in line
