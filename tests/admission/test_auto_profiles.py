@@ -50,7 +50,7 @@ def reason(decision: Decision) -> str:
 @pytest.mark.parametrize(
     ("inventory", "concurrency", "told"),
     [
-        pytest.param(EMPTY, "32", "any network, for its instance type is not known", id="nothing known"),
+        pytest.param(EMPTY, "32", "the slowest network (the instance type is not known)", id="nothing known"),
         pytest.param(
             nodes("p5.48xlarge", "p5.48xlarge"), "128", "p5.48xlarge (its candidates), 100 Gb/s to S3", id="one type"
         ),
@@ -60,8 +60,12 @@ def reason(decision: Decision) -> str:
             "g5.24xlarge (the slowest of 2 among its candidates), 50 Gb/s to S3",
             id="the slowest",
         ),
-        pytest.param(nodes("p5.48xlarge", "x9.large"), "32", "any network, for x9.large is not known", id="a new type"),
-        pytest.param(builders.inventory(), "32", "any network, for its instance type is not known", id="no labels"),
+        pytest.param(
+            nodes("p5.48xlarge", "x9.large"), "32", "the slowest network (x9.large is not known)", id="a new type"
+        ),
+        pytest.param(
+            builders.inventory(), "32", "the slowest network (the instance type is not known)", id="no labels"
+        ),
     ],
 )
 def test_the_candidates_say_which_network(inventory: Inventory, concurrency: str, told: str) -> None:

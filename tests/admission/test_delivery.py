@@ -336,7 +336,7 @@ def test_placement_by_images_is_not_placement_by_models_that_are_images(wanted: 
     ("inventory", "setting", "expected"),
     [
         pytest.param(NEW, "auto", "", id="all new"),
-        pytest.param(EMPTY, "auto", "whether the API server has image volumes is not known", id="nothing known"),
+        pytest.param(EMPTY, "auto", "it is not known whether the API server has image volumes", id="nothing known"),
         pytest.param(versions("1.34", "1.35"), "auto", "the API server is of Kubernetes 1.34", id="an old API server"),
         pytest.param(versions("1.9", "1.35"), "auto", "the API server is of Kubernetes 1.9", id="not by the alphabet"),
         pytest.param(versions("one", "1.35"), "auto", "the API server is of Kubernetes one", id="no version"),

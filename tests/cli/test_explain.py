@@ -125,6 +125,21 @@ def test_a_pod_that_was_changed(result: str, seconds: int, words: str, world: Pa
     assert policy(found, "serving")["signed"] is True
 
 
+def test_what_preview_prints_is_a_pod_that_was_changed(world: Path) -> None:
+    after = changed(builders.gpu_pod(args=["--model", builders.MODEL], env=ENV))
+    for field in ("uid", "creationTimestamp", "namespace"):
+        del after["metadata"][field]
+    del after["status"], after["spec"]["nodeName"]
+    found = item(world, after, "-n", "default")
+    assert found["since"] == [], "created now it would be given the same"
+    assert {"placement", "hydration", "redirect", "awsConfig"} <= set(found["injected"]["parts"])
+
+
+def test_the_namespace_is_that_of_the_command_line_where_the_manifest_says_none(world: Path) -> None:
+    assert explain(world, builders.gpu_pod(), "-n", "prod").stdout.startswith("pod prod/llm-0: ")
+    assert item(world, builders.gpu_pod(), "-n", "prod")["namespace"] == "prod"
+
+
 @pytest.mark.parametrize(
     ("full", "words"),
     [(False, "warmth is a preference that other scores may outweigh"), (True, "where there is no room now")],

@@ -87,6 +87,18 @@ def test_what_warmpod_wrote_is_gone_and_words_name_the_source_again(model: str) 
     assert back == sent
 
 
+def test_a_model_that_is_an_image_is_gone_and_words_name_it_again() -> None:
+    model = "oci://ghcr.io/acme/llama:v1"
+    sent = builders.gpu_pod(model, args=["serve", f"--model={model}"], env=[{"name": "MODEL_ID", "value": model}])
+    sent["spec"]["volumes"] = [{"name": "data", "image": {"reference": "ghcr.io/acme/data:v1"}}]
+    facts = builders.facts(builders.tuned({"allow": ["oci://ghcr.io/acme/*"]}, {}), image_volumes="on")
+    after = admit(builders.request(sent), facts).pod
+    assert after is not None
+    assert "oci://" not in json.dumps(after["spec"])
+    assert len(after["spec"]["volumes"]) == 2
+    assert recreated(stored(after)) == sent
+
+
 @pytest.mark.parametrize(
     ("metadata", "kept"),
     [

@@ -17,7 +17,7 @@ TYPE = "node.kubernetes.io/instance-type"
 FAMILY = "karpenter.k8s.aws/instance-family"
 SIZE = "karpenter.k8s.aws/instance-size"
 RATE = "karpenter.k8s.aws/instance-network-bandwidth"
-NOWHERE = "any network, for its instance type is not known"
+NOWHERE = "the slowest network (the instance type is not known)"
 
 
 def expression(key: str, operator: str, *values: str) -> Object:
@@ -99,11 +99,11 @@ def pod(selector: Object | None, *terms: list[Object]) -> Object:
             "inf2.xlarge (the slowest of 4 that the pod",
             id="no GPU",
         ),
-        pytest.param(pod({TYPE: "x9.large"}), 25, "any network, for x9.large is not known", id="a new type"),
+        pytest.param(pod({TYPE: "x9.large"}), 25, "the slowest network (x9.large is not known)", id="a new type"),
         pytest.param(
             pod(None, [expression(TYPE, "In", "p5.48xlarge", *(f"x{n}.large" for n in range(5)))]),
             25,
-            "any network, for x0.large, x1.large, x2.large and 2 more are not known",
+            "the slowest network (x0.large, x1.large, x2.large and 2 more are not known)",
             id="new types",
         ),
     ],

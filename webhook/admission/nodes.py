@@ -73,7 +73,7 @@ def without_image_volumes(wanted: Literal["auto", "on", "off"], scene: Scene, ab
         return "" if wanted == "on" else "image volumes are off (--image-volumes)"
     least = ".".join(map(str, _LEAST))
     if not inventory.server:
-        return "whether the API server has image volumes is not known (--image-volumes on says so)"
+        return "it is not known whether the API server has image volumes (--image-volumes on says that it has)"
     if _minor(inventory.server) < _LEAST:
         return f"the API server is of Kubernetes {inventory.server}, image volumes need {least}"
     among = able or reduce(or_, inventory.kubelets.values(), 0)

@@ -16,7 +16,7 @@ from webhook.cli.world import in_namespace
 from webhook.doctor.evidence import NOT_ASKED, Absent, Barred, Failed, Look, Seen
 from webhook.kube import Object, names
 from webhook.kube import pod as pods
-from webhook.kube.recreated import recreated
+from webhook.kube.recreated import recreated, was_changed
 from webhook.kube.review import for_pod
 from webhook.kube.workload import pods_of
 from webhook.policy.model import Mode
@@ -91,7 +91,9 @@ def evidence(found: Found, facts: Facts) -> Evidence:
     """The evidence for `webhook.report.explanation.explain`, decided by these facts as the registration routes it."""
     pod = found.pod
     template = found.template or _applied(pod)
-    sent = _as_sent(pod, template) if found.is_live or "status" in pod else pod
+    # What preview prints bears our annotation as a stored pod does, and has no status.
+    was_stored = found.is_live or "status" in pod or was_changed(pod)
+    sent = _as_sent(pod, template) if was_stored else pod
     history = course(pod, found.events)
     request = for_pod(sent, namespace=found.namespace)
     mine = in_namespace(facts, found.namespace, found.labels)
@@ -107,7 +109,7 @@ def evidence(found: Found, facts: Facts) -> Evidence:
     stored = pod if signature or would is None else would
     return Evidence(
         sent=sent,
-        stored=pod,
+        stored=_placed(pod, found.namespace),
         decision=decision,
         considered=tuple(
             Considered(
@@ -145,6 +147,14 @@ class _Clean:
         for token in self._text.found.values():
             cleaned = cleaned.replace(token, HIDDEN)
         return cleaned
+
+
+def _placed(pod: Object, namespace: str) -> Object:
+    """The pod with its namespace, which a manifest may leave to the command line."""
+    metadata = pod.get("metadata")
+    if not isinstance(metadata, dict) or metadata.get("namespace"):
+        return pod
+    return {**pod, "metadata": {**metadata, "namespace": namespace}}
 
 
 def _as_sent(pod: Object, template: Object | None) -> Object:

@@ -84,9 +84,9 @@ def _is_token_volume(name: Any) -> bool:
 def unwarmed(pod: Object) -> Object:
     """A pod that Warmpod changed, without what it adds under names of its own; what it redirected names the source."""
     inside = {**pods.spec(pod)}
-    sources = _sources(pod)
+    sources = {**_sources(pod), **_images(pod)}
     _without(inside, "initContainers", lambda one: one.get("name") == names.INIT_CONTAINER)
-    _without(inside, "volumes", lambda one: _is_ours(one.get("name")))
+    _without(inside, "volumes", lambda one: _is_ours(one.get("name")) or one.get("name") in sources)
     for name, containers in _lists(inside):
         inside[name] = [_restored(one, sources) if type(one) is dict else one for one in containers]
     if type(inside.get("affinity")) is dict:
@@ -109,11 +109,11 @@ def unwarmed(pod: Object) -> Object:
 def _restored(container: Object, sources: Mapping[str, str]) -> Object:
     """The container without our mounts and our AWS_CONFIG_FILE; words that name a model's mount name its source."""
     mounted = {
-        mount["mountPath"]: sources[directory]
+        mount["mountPath"]: sources[shown]
         for mount in pods.objects(container.get("volumeMounts"))
-        if (directory := _directory(mount)) in sources and type(mount.get("mountPath")) is str
+        if (shown := _shown(mount)) in sources and type(mount.get("mountPath")) is str
     }
-    made: Object = _unmounted(container, lambda mount: _is_ours(mount.get("name")))
+    made: Object = _unmounted(container, lambda mount: _is_ours(mount.get("name")) or _shown(mount) in sources)
     _without(
         made,
         "env",
@@ -162,6 +162,16 @@ def _sources(pod: Object) -> dict[str, str]:
     return found
 
 
+def _images(pod: Object) -> dict[str, str]:
+    """The image volumes that are models, and the sources that these are."""
+    found: dict[str, str] = {}
+    for volume in pods.objects(pods.spec(pod).get("volumes")):
+        name, reference = volume.get("name"), pods.mapping(volume.get("image")).get("reference")
+        if type(name) is str and name.startswith(names.VOLUME_MODEL_PREFIX) and type(reference) is str:
+            found[name] = f"oci://{reference}"
+    return found
+
+
 def _hydrator(pod: Object) -> Object | None:
     for one in pods.init_containers(pod):
         args = one.get("args")
@@ -170,10 +180,15 @@ def _hydrator(pod: Object) -> Object | None:
     return None
 
 
-def _directory(mount: Object) -> str:
-    """The directory of a cache that a mount shows: `namespaces/NS/DIRECTORY/current`, or `DIRECTORY/current`."""
-    path = mount.get("subPath")
-    parts = path.split("/") if type(path) is str and _is_ours(mount.get("name")) else []
+def _shown(mount: Object) -> str:
+    """What a mount shows: a directory of a cache (`namespaces/NS/DIRECTORY/current`, `DIRECTORY/current`) or a volume.
+
+    A volume counts where its name is that of a model; empty for anything else.
+    """
+    name, path = mount.get("name"), mount.get("subPath")
+    if type(name) is str and name.startswith(names.VOLUME_MODEL_PREFIX):
+        return name
+    parts = path.split("/") if type(path) is str and _is_ours(name) else []
     return parts[-2] if len(parts) > 1 and parts[-1] == "current" else ""
 
 

@@ -45,7 +45,7 @@ def network_of(pod: Object, able: int, labels: Mapping[str, Mapping[str, int]] |
     if able and not able & ~reduce(or_, column.values(), 0):
         seen = frozenset([name for name, mask in column.items() if mask & able])
         return _slowest(seen, "its candidates", "among its candidates")
-    return Network(CLASSES[0], "any network, for its instance type is not known")
+    return Network(CLASSES[0], "the slowest network (the instance type is not known)")
 
 
 def _slowest(names: frozenset[str], one: str, many: str) -> Network:
@@ -53,7 +53,7 @@ def _slowest(names: frozenset[str], one: str, many: str) -> Network:
     unknown = sorted(name for name in names if name not in known)
     if unknown:
         return Network(
-            CLASSES[0], f"any network, for {_named(unknown)} {'is' if len(unknown) == 1 else 'are'} not known"
+            CLASSES[0], f"the slowest network ({_named(unknown)} {'is' if len(unknown) == 1 else 'are'} not known)"
         )
     # The first by name of those that are equally slow, so that the account is the same every time.
     slowest = min((known[name] for name in names), key=lambda each: (each.s3, each.name))
