@@ -109,3 +109,10 @@ def test_a_path_of_al2023_is_said_to_be_on_bottlerocket_s_data_volume() -> None:
     page = (EKS / "bottlerocket-raid0-soci" / "README.md").read_text()
     [line] = [line for line in page.splitlines() if "`/mnt/k8s-disks`" in line]
     assert "data volume" in line
+
+
+@recipes
+def test_no_page_counts_the_limit_of_an_emptydir_as_a_request(recipe: Path) -> None:
+    """Neither scheduler nor Karpenter does: no SizeLimit in karpenter v1.14.1, pkg."""
+    lines = [line for line in (recipe / "README.md").read_text().splitlines() if "sizeLimit" in line]
+    assert [line for line in lines if "counts nowhere" not in line] == []
