@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -373,6 +374,13 @@ def test_what_cannot_be_done_is_told(arguments: list[str], said: str, dump: Path
     done = bake(*(files.get(one, one) for one in arguments))
     assert done.exit_code == 2
     assert any(each in done.stderr for each in said.split("|")), done.stderr
+
+
+def test_a_closed_stdout_is_no_defect(plan: Path, dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)  # as Python begins under `>&-`
+    with pytest.raises(SystemExit) as ended:
+        main(["bake", "check", "--plan", str(plan), "--dump", str(dump), "--fail-on", "none"])
+    assert ended.value.code == 0
 
 
 class Cluster(HttpServer):

@@ -236,11 +236,17 @@ def test_a_plan_is_read_back_as_it_was_written() -> None:
     assert sorted(found.baked, key=lambda one: one.name) == [Baked("image", A, ONE, TWO), Baked("image", B)]
 
 
+def test_a_plan_written_by_hand_may_name_images_as_people_do() -> None:
+    (found,) = bake_document.read(b'{"schema": 1, "baked": [{"kind": "image", "name": "vllm/vllm-openai"}]}').baked
+    assert found.name == "docker.io/vllm/vllm-openai:latest"
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"[]", b"{}", b'{"schema": 2, "baked": []}', b'{"schema": 1, "baked": [{"kind": "x", "name": "y"}]}', b"\xff",
-     b"[" * 100_000, b'{"schema": 1, "baked": [{"kind": "image", "name": 3}]}'],
-    ids=["empty", "list", "object", "schema", "kind", "bytes", "deep", "name"],
+     b"[" * 100_000, b'{"schema": 1, "baked": [{"kind": "image", "name": 3}]}',
+     b'{"schema": 1, "baked": [{"kind": "image", "name": "a b"}]}'],
+    ids=["empty", "list", "object", "schema", "kind", "bytes", "deep", "name", "reference"],
 )  # fmt: skip
 def test_what_is_no_plan(data: bytes) -> None:
     with pytest.raises(UnreadablePlan):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import socket
 import ssl
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -244,6 +247,37 @@ def test_another_platform_is_named_with_those_there_are(registry: RegistryServer
     registry.push("acme/vllm", "v1", {"own": 50})
     with pytest.raises(RegistryFailure, match=r"not for linux/s390x; there is linux/amd64, linux/arm64/v8"):
         Registries(Credentials()).contents(f"{registry.host}/acme/vllm:v1", Platform("linux", "s390x"))
+
+
+def test_what_a_registry_says_is_one_line_without_control_characters(registry: RegistryServer) -> None:
+    entry = {"digest": "sha256:" + "0" * 64, "platform": {"os": "a\nerror: b\x1b[31m" * 50, "architecture": "x"}}
+    registry.faults["/v2/acme/vllm/manifests/v1"] = Answer(200, json.dumps({"manifests": [entry]}).encode())
+    text = str(refused(registry))
+    assert text.isprintable()
+    assert len(text) < 200
+
+
+def test_an_answer_that_never_gets_to_its_end_is_not_waited_for() -> None:
+    body = b'{"layers": []}'
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX-Slow: " % len(body))
+                for _ in range(40):
+                    connection.sendall(b"x")
+                    time.sleep(0.1)
+                connection.sendall(b"\r\n\r\n" + body)
+
+        server = threading.Thread(target=drip)
+        server.start()
+        host = f"127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(RegistryFailure, match="does not answer in time") as caught:
+            Registries(Credentials(), Http(1.0)).contents(f"{host}/acme/vllm:v1", AMD64)
+        server.join()
+    assert caught.value.why == "unreachable"
 
 
 def test_nobody_there_is_asked_once() -> None:

@@ -114,7 +114,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     wanted = colour_wanted()
     console = Console(no_color=wanted is False, force_terminal=wanted, highlight=False, markup=False, emoji=False)
     terminal = console.is_terminal
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():  # None: it was closed before we began
         console.width = PLAIN_WIDTH
     grid = Table(box=box.SIMPLE_HEAD if terminal else None, pad_edge=False, header_style="bold")
     for header in headers:

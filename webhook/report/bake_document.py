@@ -14,7 +14,8 @@ from typing import Literal
 
 import msgspec
 
-from webhook.kube import Object
+from webhook.kube import Object, image
+from webhook.policy.legibility import shown
 from webhook.report.bake import Item, Plan
 
 SCHEMA = 1
@@ -83,7 +84,15 @@ def read(data: bytes) -> Written:
         raise UnreadablePlan(f"not a plan of `warmpod bake plan --output json`: {error}") from None
     if found.schema != SCHEMA:
         raise UnreadablePlan(f"its schema is {found.schema}, this version reads {SCHEMA}")
-    return Written(found.platform, tuple(found.baked))
+    return Written(found.platform, tuple(map(_named, found.baked)))
+
+
+def _named(one: Baked) -> Baked:
+    """The same, an image by its canonical name: somebody may have written the plan by hand."""
+    name = one.name if one.kind == "model" else image.canonical(one.name)
+    if name is None:
+        raise UnreadablePlan(f"{shown(one.name)!r} in it is no image reference")
+    return msgspec.structs.replace(one, name=name)
 
 
 def _item(item: Item) -> Object:

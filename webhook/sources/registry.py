@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from webhook.kube import image
+from webhook.policy.legibility import shown
 from webhook.report.bake import Contents, Layer
 from webhook.sources.registry_credentials import Credentials, Login, UnreadableCredentials
 from webhook.sources.registry_http import Answer, Http, RegistryFailure, basic, is_loopback
@@ -205,7 +206,7 @@ def _chosen(index: Mapping[str, Any], platform: Platform, name: str) -> str:
             if one[:2] == platform[:2] and platform.variant in ("", one[2]):
                 digest: str = entry["digest"]
                 return digest
-    known = ", ".join(sorted({each for each in found if not each.startswith("unknown")})[:6]) or "none"
+    known = ", ".join(sorted({shown(each, 40) for each in found if not each.startswith("unknown")})[:6]) or "none"
     raise RegistryFailure("unsupported", f"{name}: not for {'/'.join(filter(None, platform))}; there is {known}")
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import ipaddress
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import urlencode, urlsplit
+
+from webhook.policy.legibility import shown
 
 Why = Literal["missing", "denied", "throttled", "unreachable", "unsupported"]
 
@@ -65,13 +70,56 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return made
 
 
+class _Connection(http.client.HTTPConnection):
+    """Waits for the head of an answer no longer than its timeout, however slowly its bytes come."""
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        """Return the answer; TimeoutError where its head does not come in time."""
+        connected, late = self.sock, threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)  # not TLS's own, which is for the reader's thread
+
+        timer = threading.Timer(self.timeout or 0.0, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            response = super().getresponse()
+        except (OSError, http.client.HTTPException):
+            if late.is_set():
+                raise TimeoutError from None
+            raise
+        finally:
+            timer.cancel()
+        if late.is_set():
+            response.close()
+            raise TimeoutError
+        return response
+
+
+class _TlsConnection(_Connection, http.client.HTTPSConnection):
+    """The same by TLS."""
+
+
+class _Clear(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class _Tls(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_TlsConnection, req)
+
+
 class Http:
     """Requests, by the proxies of the environment but for this machine. `seconds` bounds each of them as a whole."""
 
     def __init__(self, seconds: float = 20.0) -> None:
         self._seconds = seconds
-        self._far = urllib.request.build_opener(_Redirects())
-        self._near = urllib.request.build_opener(_Redirects(), urllib.request.ProxyHandler({}))
+        self._far = urllib.request.build_opener(_Redirects(), _Clear(), _Tls())
+        self._near = urllib.request.build_opener(_Redirects(), _Clear(), _Tls(), urllib.request.ProxyHandler({}))
 
     def get(self, url: str, headers: Mapping[str, str], about: str, query: Mapping[str, str] | None = None) -> Answer:
         """GET. `about` is what errors speak of. Raises RegistryFailure where nobody answers."""
@@ -97,12 +145,13 @@ class Http:
                 told = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status, told, _read(response, end, f"{about}: {host}"))
         except urllib.error.URLError as error:
-            raise RegistryFailure("unreachable", f"{about}: {host} cannot be reached: {error.reason}") from None
+            reason = shown(str(error.reason), 100)
+            raise RegistryFailure("unreachable", f"{about}: {shown(host)} cannot be reached: {reason}") from None
         except TimeoutError:
             raise RegistryFailure("unreachable", f"{about}: {host} does not answer in time") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = str(error) or type(error).__name__
-            raise RegistryFailure("unreachable", f"{about}: {host} cannot be understood: {reason[:200]}") from None
+            reason = shown(str(error) or type(error).__name__, 100)
+            raise RegistryFailure("unreachable", f"{about}: {shown(host)} cannot be understood: {reason}") from None
 
 
 def _read(response: Any, end: float, where: str) -> bytes:
