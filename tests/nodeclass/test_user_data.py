@@ -263,6 +263,11 @@ def test_bottlerocket_takes_toml_alone(text: str) -> None:
     assert told(user_data(text, systems.BOTTLEROCKET)) == ["N003 1"]
 
 
+def test_a_number_of_thousands_of_digits_is_a_fault_of_the_text() -> None:
+    text = f"[settings.kubernetes]\nmax-pods = {'9' * 5000}\n"
+    assert told(user_data(text, systems.BOTTLEROCKET)) == ["N003 1"]
+
+
 def test_too_long_for_ec2() -> None:
     assert told(user_data("#!/bin/bash\n" + "# a\n" * 4096, systems.AL2023)) == ["N001 1"]
     assert told(user_data("#!/bin/bash\n" + '"' * (1 << 20), systems.AL2023)) == ["N001 1"]

@@ -80,6 +80,8 @@ def bottlerocket(text: str) -> tuple[Settings | None, tuple[Fault, ...]]:
         return None, (Fault(_SYNTAX, f"not TOML: {shown(message, 160)}", hint, line, column),)
     except RecursionError:
         return None, (Fault(_SYNTAX, "nested too deeply to be read", "flatten it"),)
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        return None, (Fault(_SYNTAX, "a number too long to be read", "no setting takes one of 20 digits or more"),)
     lines = lines_of(text)
     faults: list[Fault] = []
     for name in data:
