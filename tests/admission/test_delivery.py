@@ -397,6 +397,34 @@ def test_always_pull_images_may_change_when_it_is_pulled() -> None:
     assert again.policies[0].conflicts == ()
 
 
+def test_what_an_expression_refused_is_not_found_in_what_another_policy_mounted() -> None:
+    def policy(name: str, source: str, zone: str) -> str:
+        return builders.policy(
+            f"""
+  models:
+    - name: weights
+      source: {source}
+      allow: ["s3://acme-models/llama/"]
+      mountPath: /models
+      delivery: mount
+      sourceVolume:
+        volume: {{name: models, persistentVolumeClaim: {{claimName: models, readOnly: true}}}}
+        holds: s3://acme-models/
+      {zone}
+""",
+            name=name,
+        )
+
+    both = builders.facts(
+        policy("a", "{annotation: warmpod.dev/model}", "zonePlacement: 'Off'"),
+        policy("b", "{expression: \"'s3://acme-models/' + request.namespace\"}", "zone: us-east-1a"),
+    )
+    decision = admit(builders.request(builders.gpu_pod()), both)
+    assert decision.violations == ()
+    assert decision.patch
+    assert "is not allowed" in decision.policies[1].reason
+
+
 def test_another_volume_of_the_name_stays() -> None:
     sent = builders.edited(
         builders.gpu_pod(OCI), volumes=[{"name": "warmpod-model-weights", "image": {"reference": "evil/model:v1"}}]

@@ -133,7 +133,9 @@ def _recovered(
     # Models of one source share an argument, which bears the name of the first. At a path that two policies have, it
     # could be the other one's.
     path = model.mount_path.rstrip("/")
-    is_alone = kind != "expression" and [one.mount_path.rstrip("/") for one in models].count(path) == 1
+    is_alone = [one.mount_path.rstrip("/") for one in models].count(path) == 1
+    if kind == "expression" and not is_alone:
+        return None
     return recover(model, draft, rooms, site, by_name=not is_alone) or direct.recover_direct(model, draft, rooms)
 
 
