@@ -166,7 +166,7 @@ def test_a_key_with_an_owner_is_left_to_them_and_the_rest_is_written(tmp_path: P
         # They let it go.
         world.server.label("a", KEY, None)
         await world.until(lambda: world.labels("a") == {KEY: "warm"})
-        assert world.labeller.conflicts == {}
+        await world.until(lambda: world.labeller.conflicts == {})
 
     play(tmp_path, scenario)
 
