@@ -12,39 +12,27 @@ from webhook.admission.decision import Facts, Settings
 from webhook.cli import world
 from webhook.cli.errors import CouldNotRun
 from webhook.cli.progress import Bar, tracked
+from webhook.cli.recorded import creations
 from webhook.cli.unreadable import Unreadable
 from webhook.kube import names
 from webhook.kube.owner import owner_of
 from webhook.policy.model import PolicySet
 from webhook.policy.parse import parse
 from webhook.report.judgement import Judgement, of_decision
-from webhook.report.record import UnreadableRecord, decided
-from webhook.sources import audit_log, records
-from webhook.sources.records import Passed
+from webhook.sources import audit_log
 
 
 def from_records(directory: Path, since: datetime | None, passed: Unreadable) -> Iterator[Judgement]:
     """What was recorded of pods' creations, each pod once; dry runs made no pod. Raises CouldNotRun."""
-    try:
-        total = records.count(directory) if since is None else None
-        for recorded in tracked(records.read(directory, since, passed), "records", total):
-            request = recorded.request
-            if request.object is None or request.dry_run or request.operation != "CREATE" or recorded.is_again:
-                continue
-            try:
-                decision = decided(recorded)
-            except UnreadableRecord as error:
-                passed(Passed(Path(recorded.file), recorded.line, str(error)))
-                continue
-            yield of_decision(
-                request.object,
-                decision,
-                namespace=request.namespace,
-                owner=owner_of(request.object, request.display_name),
-                time=recorded.time.timestamp(),
-            )
-    except records.UnreadableRecords as error:
-        raise CouldNotRun(f"--records: {error}", hint="it is the directory of `warmpod webhook --record`") from error
+    for recorded, sent, decision in creations(directory, since, passed):
+        request = recorded.request
+        yield of_decision(
+            sent,
+            decision,
+            namespace=request.namespace,
+            owner=owner_of(sent, request.display_name),
+            time=recorded.time.timestamp(),
+        )
 
 
 def from_log(file: Path, since: datetime | None, passed: Unreadable) -> Iterator[Judgement]:

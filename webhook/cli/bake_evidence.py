@@ -14,7 +14,7 @@ import click
 from webhook.cli.cluster import cluster_options
 from webhook.cli.errors import CouldNotRun
 from webhook.cli.options import Decorated, accelerator_options, accelerators_of, option
-from webhook.cli.progress import Bar, tracked
+from webhook.cli.progress import Bar
 from webhook.inventory.model import EMPTY, Inventory
 from webhook.kube import Object, image
 from webhook.kube import pod as pods
@@ -240,36 +240,19 @@ def _pool(inventory: Inventory, wanted: tuple[str, ...]) -> frozenset[str]:
 
 def _recorded(source: Source, inventory: Inventory, pool: frozenset[str], uses: Uses) -> int:
     """Count what was recorded; returns how many nodes there were meanwhile, 0 where nobody knows."""
+    from webhook.cli.recorded import creations
     from webhook.cli.since import since_of
     from webhook.cli.unreadable import Unreadable
-    from webhook.report.record import UnreadableRecord, decided
-    from webhook.sources import records
     from webhook.sources.record_inventories import RecordInventories
-    from webhook.sources.records import Passed
 
     assert source.records is not None, "the caller has looked"
     passed, begin = Unreadable(), since_of(source.since, datetime.now(UTC))
     may_run = _runs_in(inventory, pool) if source.pool else None
-    try:
-        total = records.count(source.records) if begin is None else None
-        for recorded in tracked(records.read(source.records, begin, passed), "records", total):
-            request = recorded.request
-            if request.object is None or request.dry_run or request.operation != "CREATE" or recorded.is_again:
-                continue
-            try:
-                decision = decided(recorded)
-            except UnreadableRecord as error:
-                passed(Passed(Path(recorded.file), recorded.line, str(error)))
-                continue
-            marks = recorded.facts.settings.accelerators
-            if (
-                decision.allowed
-                and decision.pod
-                and (may_run is None or may_run(decision.pod, request.namespace, marks))
-            ):
-                uses.add(decision.pod)
-    except records.UnreadableRecords as error:
-        raise CouldNotRun(f"--records: {error}", hint="it is the directory of `warmpod webhook --record`") from error
+    for recorded, _, decision in creations(source.records, begin, passed):
+        marks = recorded.facts.settings.accelerators
+        namespace = recorded.request.namespace
+        if decision.allowed and decision.pod and (may_run is None or may_run(decision.pod, namespace, marks)):
+            uses.add(decision.pod)
     passed.tell()
     if source.pool:
         return 0
