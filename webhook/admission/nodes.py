@@ -17,15 +17,15 @@ from webhook.ec2.instances import instance
 from webhook.ec2.systems import TITLES
 from webhook.ec2.zones import ZONE_ID, ZONE_NAME
 from webhook.inventory.candidates import Candidates, demand_of
+from webhook.inventory.versions import number
 from webhook.kube import Object, affinity, names, quantity
 from webhook.kube import pod as pods
 from webhook.kube.accelerator import Accelerators
 from webhook.kube.quantity import InvalidQuantity
+from webhook.mutate.instance_types import LABEL_BANDWIDTH, LABEL_TYPE
 from webhook.policy.model import NodeCache
 
 _LEAST = (1, 35)  # ImageVolume is on by default: Kubernetes, pkg/features/kube_features.go
-_TYPE = "node.kubernetes.io/instance-type"
-_BANDWIDTH = "karpenter.k8s.aws/instance-network-bandwidth"  # in Mb/s, of all network cards together
 
 
 def lasting(scene: Scene, accelerators: Accelerators | None) -> Candidates:
@@ -57,9 +57,9 @@ def strangers(cache: NodeCache, able: int, systems: Mapping[str, int]) -> str:
     if not cache.systems:
         return ""
     wrong = {name: held & able for name, held in systems.items() if name not in cache.systems and held & able}
-    number = reduce(or_, wrong.values(), 0).bit_count()
+    count = reduce(or_, wrong.values(), 0).bit_count()
     named = " or ".join(sorted(TITLES.get(name, name) for name in wrong))
-    return f"{number} of {able.bit_count()} candidates run {named}" if wrong else ""
+    return f"{count} of {able.bit_count()} candidates run {named}" if wrong else ""
 
 
 def without_image_volumes(wanted: Literal["auto", "on", "off"], scene: Scene, able: int) -> str:
@@ -74,10 +74,10 @@ def without_image_volumes(wanted: Literal["auto", "on", "off"], scene: Scene, ab
     least = ".".join(map(str, _LEAST))
     if not inventory.server:
         return "it is not known whether the API server has image volumes (--image-volumes on says that it has)"
-    if _minor(inventory.server) < _LEAST:
+    if number(inventory.server) < _LEAST:
         return f"the API server is of Kubernetes {inventory.server}, image volumes need {least}"
     among = able or reduce(or_, inventory.kubelets.values(), 0)
-    new = reduce(or_, [held for minor, held in inventory.kubelets.items() if _minor(minor) >= _LEAST], 0)
+    new = reduce(or_, [held for minor, held in inventory.kubelets.items() if number(minor) >= _LEAST], 0)
     if not among:
         return "no node is known whose kubelet could be asked for image volumes (--image-volumes on says all have them)"
     others = (among & ~new).bit_count()
@@ -85,11 +85,6 @@ def without_image_volumes(wanted: Literal["auto", "on", "off"], scene: Scene, ab
         known = f"{others} of {among.bit_count()} nodes are not known to have"
         return f"image volumes need kubelets of {least} on containerd 2.1 or CRI-O, which {known}"
     return ""
-
-
-def _minor(version: str) -> tuple[int, int]:
-    major, _, minor = version.partition(".")
-    return (int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else (0, 0)
 
 
 class Machine(NamedTuple):
@@ -109,13 +104,13 @@ def machine(able: int, labels: Mapping[str, Mapping[str, int]] | None) -> Machin
     """
     rates, disks = [], []
     told = 0
-    for name, held in (labels or {}).get(_TYPE, {}).items():
+    for name, held in (labels or {}).get(LABEL_TYPE, {}).items():
         found = instance(name) if held & able else None
         if found is not None:
             told |= held
             rates.append(line_rate(found.s3))
             disks.append(found.disks)
-    for text, held in (labels or {}).get(_BANDWIDTH, {}).items():
+    for text, held in (labels or {}).get(LABEL_BANDWIDTH, {}).items():
         if held & able & ~told and text.isdecimal() and text.isascii():
             rates.append(line_rate(int(text[:9]) / 1000))
     return Machine(min(rates, default=0.0), min(disks, default=0) if not able & ~told else 0)

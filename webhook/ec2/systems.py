@@ -17,6 +17,11 @@ _NAMES = {
 TITLES = {AL2023: "Amazon Linux 2023", AL2: "Amazon Linux 2", BOTTLEROCKET: "Bottlerocket", OTHER: "another system"}
 """By system: what people call it."""
 
+ARRAY = "/mnt/k8s-disks"
+"""Below it AL2023 and AL2 mount instance stores (amazon-eks-ami, setup-local-disks): as one array at `0`."""
+EPHEMERAL = "/mnt/.ephemeral"
+"""Where Bottlerocket mounts them (bottlerocket-core-kit, ephemeral_storage.rs): one disk, or the array of several."""
+
 
 def system_of(os_image: str) -> str:
     """The system of `node.status.nodeInfo.osImage`, such as `Bottlerocket OS 1.44.0 (aws-k8s-1.33-nvidia)`.

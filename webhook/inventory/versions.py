@@ -17,6 +17,12 @@ def minor(version: str) -> str:
     return f"{int(found[1])}.{int(found[2])}" if found else ""
 
 
+def number(minor_version: str) -> tuple[int, int]:
+    """`1.36` as what can be compared; (0, 0) for anything else, such as a kubelet that is named with its runtime."""
+    major, _, rest = minor_version.partition(".")
+    return (int(major), int(rest)) if major.isdecimal() and rest.isdecimal() else (0, 0)
+
+
 def kubelet(version: str, runtime: str) -> str:
     """The minor version of a node's kubelet, from `node.status.nodeInfo`: `1.36`, or empty where it does not say.
 
@@ -28,5 +34,4 @@ def kubelet(version: str, runtime: str) -> str:
     if not found or not separator:
         return found
     of_runtime = minor(its_version)
-    number = tuple(int(part) for part in of_runtime.split(".")) if of_runtime else (0, 0)
-    return f"{found} on {name} {of_runtime}".rstrip() if number < _MOUNTING.get(name, (0, 0)) else found
+    return f"{found} on {name} {of_runtime}".rstrip() if number(of_runtime) < _MOUNTING.get(name, (0, 0)) else found

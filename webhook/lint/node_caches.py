@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from webhook.ec2 import systems
+from webhook.ec2.systems import EPHEMERAL
 from webhook.kube import pod as pods
 from webhook.lint.check import Codes, Finding
 from webhook.lint.node_check import NodeCheck, Nodes, host_path
-from webhook.nodeclass.bottlerocket import MOUNT_POINT
 from webhook.nodeclass.documents import NodeDocument
 from webhook.nodeclass.local_storage import CONTAINERD, KUBELET, LocalStorage, local_storage
 from webhook.nodeclass.node_class import NodeClass
@@ -44,9 +44,9 @@ def _elsewhere(nodes: Nodes) -> Iterator[tuple[NodeDocument, Finding]]:
             storage = local_storage(node_class)
             if cache.systems and node_class.system not in cache.systems:
                 continue
-            if path.startswith(f"{MOUNT_POINT}/._"):
+            if path.startswith(f"{EPHEMERAL}/._"):
                 message = f"NodeCache {cache.name} lies in a directory that Bottlerocket binds elsewhere and then hides"
-                yield node_class.document, Finding("N060", "spec", message, f"a path such as {MOUNT_POINT}/warmpod")
+                yield node_class.document, Finding("N060", "spec", message, f"a path such as {EPHEMERAL}/warmpod")
                 continue
             if node_class.system == systems.OTHER or storage.holds(path):
                 continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from webhook.ec2.systems import ARRAY, EPHEMERAL
 from webhook.kube import Object, affinity
 from webhook.kube import pod as pods
 
@@ -35,14 +36,14 @@ SYSTEMS = (
         title="Amazon Linux 2023",
         writable=(),
         volatile=("/tmp", "/run", "/dev"),  # noqa: S108  names of a node's directories, nothing is written
-        own=("/mnt/k8s-disks",),
+        own=(ARRAY,),
         labels=(),
     ),
     OperatingSystem(
         title="Bottlerocket",
         writable=("/local", "/mnt", "/opt", "/var", "/etc", "/run", "/tmp"),  # noqa: S108  as above
         volatile=("/etc", "/run", "/tmp"),  # noqa: S108  as above
-        own=("/local", "/mnt/.ephemeral"),
+        own=("/local", EPHEMERAL),
         labels=(
             ("bottlerocket.aws/updater-interface-version", ""),
             ("eks.amazonaws.com/compute-type", "auto"),

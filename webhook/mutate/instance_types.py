@@ -17,7 +17,10 @@ from webhook.kube import pod as pods
 
 LABEL_TYPE = "node.kubernetes.io/instance-type"
 _OLD_LABEL_TYPE = "beta.kubernetes.io/instance-type"
-_PREFIXES = ("karpenter.k8s.aws/", "eks.amazonaws.com/")
+_KARPENTER = "karpenter.k8s.aws/"
+LABEL_BANDWIDTH = f"{_KARPENTER}instance-network-bandwidth"
+"""In Mb/s, of all network cards together."""
+_PREFIXES = (_KARPENTER, "eks.amazonaws.com/")
 # A pod that asks for these means some instance types. One that asks for an architecture or a number of GPUs does not.
 _TELLING = ("instance-family", "instance-gpu-name", "instance-accelerator-name", "instance-network-bandwidth")
 _MOST_NAMED = 3

@@ -16,6 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from webhook.ec2.systems import EPHEMERAL
 from webhook.nodeclass.fault import Fault
 from webhook.nodeclass.toml_lines import Lines, lines_of
 from webhook.policy.finding import suggestion
@@ -24,8 +25,6 @@ from webhook.policy.legibility import shown
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _SYNTAX, _SETTING, _DROPPED, _BIND = "N003", "N004", "N005", "N006"
 _MOST_DOTS = 2000  # on one line: tomllib takes the square of a key's length
-MOUNT_POINT = "/mnt/.ephemeral"
-"""Where the local disks are mounted: one disk, or the array of several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ def bindable(directory: str) -> bool:
     path = directory.rstrip("/")
     if path in schema()["bindable"]:
         return True
-    return path.startswith("/mnt/") and ".." not in path and MOUNT_POINT not in path
+    return path.startswith("/mnt/") and ".." not in path and EPHEMERAL not in path
 
 
 def _checked(value: Any, wanted: Any, path: tuple[str, ...], settings: Settings) -> Iterator[Fault]:

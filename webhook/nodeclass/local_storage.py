@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from webhook.ec2 import systems
-from webhook.nodeclass.bottlerocket import MOUNT_POINT, schema
+from webhook.nodeclass.bottlerocket import schema
 from webhook.nodeclass.node_class import NodeClass
 from webhook.nodeclass.node_config import merged
 
@@ -20,7 +20,6 @@ SOCI = "/var/lib/soci-snapshotter-grpc"
 DISABLED = {"Containerd": CONTAINERD, "PodLogs": PODS, "SOCI": SOCI}
 """By word of `disabledMounts`: the directory that stays where it is."""
 
-_ARRAY = "/mnt/k8s-disks"
 #: Before 1.46 Karpenter names the directories itself.
 _OLDER_BINDS = frozenset({CONTAINERD, KUBELET, PODS})
 
@@ -52,7 +51,7 @@ def local_storage(node_class: NodeClass) -> LocalStorage:
             return _al2023(node_class)
         case systems.AL2 if node_class.raid0:
             binds = frozenset({CONTAINERD, KUBELET, PODS})
-            return LocalStorage(systems.AL2, f"{_ARRAY}/0", binds, "nvme", "RAID0")
+            return LocalStorage(systems.AL2, f"{systems.ARRAY}/0", binds, "nvme", "RAID0")
         case systems.BOTTLEROCKET:
             return _bottlerocket(node_class)
         case _:
@@ -68,7 +67,7 @@ def _al2023(node_class: NodeClass) -> LocalStorage:
     said = config.at("instance", "localStorage", "strategy")
     strategy = "RAID0" if node_class.raid0 else said if isinstance(said, str) else ""
     path = config.at("instance", "localStorage", "mountPath")
-    root = path.rstrip("/") if isinstance(path, str) and path else _ARRAY
+    root = path.rstrip("/") if isinstance(path, str) and path else systems.ARRAY
     if strategy == "Mount":  # each disk on its own, counted from 1, and nothing bound
         return LocalStorage(node_class.system, f"{root}/1", frozenset(), "nvme", strategy)
     if strategy not in {"RAID0", "RAID10"}:
@@ -92,4 +91,4 @@ def _bottlerocket(node_class: NodeClass) -> LocalStorage:
             binds |= {name.rstrip("/") for name in each.directories} or set(schema()["bindable"])
     if not mounted:
         return _nothing(node_class)
-    return LocalStorage(node_class.system, MOUNT_POINT, frozenset(binds), "nvme", "RAID0")
+    return LocalStorage(node_class.system, systems.EPHEMERAL, frozenset(binds), "nvme", "RAID0")

@@ -21,8 +21,8 @@ PRESETS: tuple[PresetName, ...] = get_args(PresetName)
 _DIRECTORY = "warmpod"
 # By where a host path lies, the systems that have a local disk there.
 _DISKS = {
-    "/mnt/k8s-disks": frozenset({systems.AL2023, systems.AL2}),
-    "/mnt/.ephemeral": frozenset({systems.BOTTLEROCKET}),
+    systems.ARRAY: frozenset({systems.AL2023, systems.AL2}),
+    systems.EPHEMERAL: frozenset({systems.BOTTLEROCKET}),
 }
 
 
@@ -71,8 +71,8 @@ def _ephemeral(size: str, storage_class: str) -> Place:
 
 
 _PLACES: dict[PresetName, Callable[[str, str], Place]] = {
-    "al2023-raid0": _host_path("/mnt/k8s-disks/0"),
-    "bottlerocket": _host_path("/mnt/.ephemeral"),
+    "al2023-raid0": _host_path(f"{systems.ARRAY}/0"),
+    "bottlerocket": _host_path(systems.EPHEMERAL),
     "emptydir": lambda size, _: Place(_empty_dir(size)),
     "generic-ephemeral": _ephemeral,
 }

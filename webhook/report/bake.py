@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from webhook.cost.seconds import seconds
+from webhook.ec2.systems import ARRAY, EPHEMERAL
 from webhook.report.bake_choice import Offer, choose
 from webhook.report.bake_use import Kind, Wanted
 
@@ -26,7 +27,7 @@ UNPACKED: Final = 2.15
 FILLED: Final = 0.8
 """Of a volume, before the kubelet begins to look for images to delete: its imageGCLowThresholdPercent."""
 
-INSTANCE_STORE: Final = ("/mnt/k8s-disks/", "/mnt/.ephemeral/")
+INSTANCE_STORE: Final = (f"{ARRAY}/", f"{EPHEMERAL}/")
 """Where AL2023 and Bottlerocket mount the instance store, of which no snapshot is made."""
 
 LEAST_SECONDS: Final = 1.0
