@@ -31,12 +31,16 @@ _LEAST = (1, 35)  # ImageVolume is on by default: Kubernetes, pkg/features/kube_
 def lasting(scene: Scene, accelerators: Accelerators | None) -> Candidates:
     """The nodes that the pod may land on, whatever terms and volumes Warmpod gives it."""
     resources = frozenset[str]().union(*scene.asked(accelerators).values())
+    known = scene.lasting.get(resources)
+    if known is not None:
+        return known
     spec = {key: value for key, value in pods.spec(scene.sent).items() if key not in {"affinity", "volumes"}}
     terms = [_without_ours(term) for term in affinity.required_terms(scene.sent)]
     if all(term is not None for term in terms) and terms:
         required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
         spec["affinity"] = {"nodeAffinity": required}
-    return scene.facts.inventory.candidates(demand_of({"spec": spec}, resources))
+    found = scene.lasting[resources] = scene.facts.inventory.candidates(demand_of({"spec": spec}, resources))
+    return found
 
 
 def _without_ours(term: Object) -> Object | None:

@@ -23,7 +23,7 @@ _Binding = tuple[list[Object], list[Sequence[Object]]]
 class Scene:
     """What all edits of one review share. What is costly is made when it is first asked for, and once."""
 
-    __slots__ = ("_activation", "_asked", "_candidates", "_request", "_shown", "facts", "sent", "site")
+    __slots__ = ("_activation", "_asked", "_candidates", "_request", "_shown", "facts", "lasting", "sent", "site")
 
     def __init__(self, request: AdmissionRequest, sent: Object, facts: Facts) -> None:
         level = podsecurity.level_of(facts.namespace_labels, facts.settings.default_level)
@@ -35,6 +35,7 @@ class Scene:
         self._activation: Activation | None = None
         self._asked: dict[int, dict[str, frozenset[str]]] = {}
         self._candidates: dict[frozenset[str], tuple[_Binding, Candidates]] = {}
+        self.lasting: dict[frozenset[str], Candidates] = {}  # what `nodes.lasting` has found, by what is asked for
 
     def after(self, pod: Object) -> Scene:
         """The scene of a pod that was made of this one: what its containers ask for is the same."""
@@ -42,6 +43,7 @@ class Scene:
         scene.sent, scene.facts, scene.site = pod, self.facts, self.site
         scene._request, scene._asked = self._request, self._asked  # noqa: SLF001  our own class
         scene._candidates = self._candidates  # noqa: SLF001  our own class
+        scene.lasting = {}  # it should be the same there, and laws hold it to that: so it is asked again
         scene._shown = scene._activation = None  # noqa: SLF001  our own class
         if scene.shown == self.shown:  # then let it be the same object, and what an engine made of it serve both
             scene._shown, scene._activation = self._shown, self._activation  # noqa: SLF001  our own class
